@@ -1,0 +1,72 @@
+/* A slice: bytes that somebody else owns, with their number. Keys, values and
+ * lines travel as slices from the socket to the segment; none of them ends in
+ * NUL and U+0000 is legal inside. */
+#ifndef HAUSKV_PLATFORM_BYTES_H
+#define HAUSKV_PLATFORM_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "platform/contract.h"
+
+struct bytes {
+    const unsigned char *data; /* may be NULL only if size is 0 */
+    size_t size;
+};
+
+static inline bool bytes_is_valid(struct bytes bytes)
+{
+    return bytes.data != NULL || bytes.size == 0;
+}
+
+static inline struct bytes bytes_from(const void *data, size_t size)
+{
+    struct bytes bytes = {data, size};
+
+    REQUIRE(bytes_is_valid(bytes));
+    return bytes;
+}
+
+/* The characters of a C string without its NUL. */
+static inline struct bytes bytes_from_string(const char *string)
+{
+    return bytes_from(string, strlen(string));
+}
+
+static inline bool bytes_equal(struct bytes left, struct bytes right)
+{
+    return left.size == right.size && (left.size == 0 || memcmp(left.data, right.data, left.size) == 0);
+}
+
+static inline bool bytes_start_with(struct bytes bytes, struct bytes prefix)
+{
+    return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
+}
+
+/* The size bytes from offset on; both must lie inside. */
+static inline struct bytes bytes_slice(struct bytes bytes, size_t offset, size_t size)
+{
+    REQUIRE(offset <= bytes.size && size <= bytes.size - offset);
+    return bytes_from(bytes.data == NULL ? NULL : bytes.data + offset, size);
+}
+
+/* Sum and product that say when they do not fit: false and *result untouched. */
+static inline bool size_add(size_t left, size_t right, size_t *result)
+{
+    if (left > SIZE_MAX - right)
+        return false;
+    *result = left + right;
+    return true;
+}
+
+static inline bool size_multiply(size_t left, size_t right, size_t *result)
+{
+    if (right != 0 && left > SIZE_MAX / right)
+        return false;
+    *result = left * right;
+    return true;
+}
+
+#endif

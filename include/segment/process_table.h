@@ -1,0 +1,107 @@
+/* Slots: each process that works in the segment owns one while it lives.
+ *
+ * A slot is claimed by taking its `life` mutex, which is held until the process
+ * ends or leaves; so anybody can tell a slot of the dead, and a death between
+ * any two instructions of the claim leaves nothing to repair but what the drain
+ * repairs anyway. Blocks of slots (one chunk each) are added on demand.
+ *
+ * Who writes: the owner everything; another process only
+ *   - transactions[i].state, by CAS from IDLE to EXPIRED (expiry)
+ *   - commit.pending, clearing a shard's bit, when it inherited that shard
+ *   - everything, when it inherited the slot's life (the drain). */
+#ifndef HAUSKV_SEGMENT_PROCESS_TABLE_H
+#define HAUSKV_SEGMENT_PROCESS_TABLE_H
+
+#include "segment/segment.h"
+
+#define SLOT_TRANSACTIONS_MAX 8u
+#define SLOT_REDO_BUILT_IN 8u
+#define PIN_NONE UINT64_MAX
+#define PIN_EVERYTHING 0u
+
+enum transaction_state {
+    TRANSACTION_FREE,
+    TRANSACTION_IDLE,    /* open, its owner is between two commands */
+    TRANSACTION_RUNNING, /* its owner is inside a command */
+    TRANSACTION_EXPIRED  /* somebody ended it; its pin counts no more */
+};
+
+/* What others may see of an open transaction. */
+struct transaction_slot {
+    _Atomic uint64_t state; /* sequence << 2 | transaction_state */
+    _Atomic uint64_t pin;   /* its snapshot, PIN_EVERYTHING or PIN_NONE */
+    _Atomic uint64_t idle_since_ms; /* of CLOCK_MONOTONIC */
+};
+
+/* One write of a commit that recovery can do again: PUT publishes version, DEL ends it. */
+struct redo_entry {
+    uint32_t version; /* a block_ref's units */
+    uint16_t shard;
+    uint16_t kind; /* enum redo_kind */
+};
+
+enum redo_kind { REDO_NONE, REDO_PUT, REDO_DEL, REDO_KIND_COUNT };
+
+/* The commit record: at most one commit runs per process at a time. */
+struct commit_record {
+    /* IDLE (0) or time << 1 | 1: COMMITTED. One store of it is the commit point. */
+    _Atomic uint64_t word;
+    _Atomic uint64_t pending;   /* a bit per shard that is not published yet */
+    _Atomic uint32_t redo_chunk; /* first chunk of further redo entries; 0: all are built in */
+    _Atomic uint32_t redo_count; /* entries in all */
+    _Atomic uint32_t deaths;     /* recoverers that died of it */
+    struct redo_entry built_in[SLOT_REDO_BUILT_IN];
+};
+
+/* A chunk of redo entries behind the built-in ones. */
+#define REDO_CHUNK_ENTRIES ((CHUNK_BYTES - 8) / sizeof(struct redo_entry))
+struct redo_chunk {
+    uint32_t next; /* chunk number, 0: the last */
+    uint32_t unused;
+    struct redo_entry entries[REDO_CHUNK_ENTRIES];
+};
+
+struct process_slot {
+    struct robust_mutex life;
+    _Atomic uint32_t claimed; /* 0: nobody's and drained */
+    _Atomic uint32_t pid;     /* for people */
+    _Atomic uint64_t incarnation;
+    _Alignas(64) _Atomic uint64_t single_pin;
+    struct transaction_slot transactions[SLOT_TRANSACTIONS_MAX];
+    _Alignas(64) struct commit_record commit;
+};
+
+#define SLOTS_PER_BLOCK (CHUNK_BYTES / sizeof(struct process_slot))
+#define SLOT_NUMBER_MAX CHUNK_OWNER_MAX
+
+enum slot_claim {
+    SLOT_CLAIMED,   /* yours, clean */
+    SLOT_INHERITED, /* yours, but its process died: drain it, then process_slot_mark_drained */
+    SLOT_BUSY,      /* of a living process (only process_slot_claim_number) */
+    SLOT_NONE       /* all are taken and there is no memory for more */
+};
+
+/* Claims a slot for the calling process. On SLOT_INHERITED the life mutex is held but not yet consistent. */
+enum slot_claim process_slot_claim(struct segment *segment, unsigned *number);
+
+/* The same for one slot: how the housekeeper looks for the dead. */
+enum slot_claim process_slot_claim_number(struct segment *segment, unsigned number);
+
+/* After the drain of an inherited slot: it is an ordinary claimed one from now on. */
+void process_slot_mark_drained(struct segment *segment, unsigned number);
+
+/* Gives the caller's slot back; it must have nothing open. */
+void process_slot_release(struct segment *segment, unsigned number);
+
+/* Number of slots that exist, claimed or not; they are numbered from 0. Only grows. */
+unsigned process_slot_count(const struct segment *segment);
+
+struct process_slot *process_slot_at(const struct segment *segment, unsigned number);
+
+/* Words, references and states of a slot make sense, alone. Trusts nothing. */
+bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason);
+
+/* The i-th redo entry of a commit record, NULL if its chain is broken. */
+const struct redo_entry *redo_entry_at(const struct segment *segment, const struct commit_record *commit, uint32_t i);
+
+#endif

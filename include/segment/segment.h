@@ -1,0 +1,204 @@
+/* The segment: one object of shared memory that every process maps, and its
+ * chunks. This layer knows nothing of keys; it keeps
+ *
+ *     header | root | chunk owners | chunk infos | chunk 1 | chunk 2 | ...
+ *
+ * The root is an area of the layer above (the table's shards). See
+ * src/segment/README.md for the map and for who may touch what.
+ *
+ * Chunks. A chunk's owner is one word: free, or {kind, size class, owner}. It
+ * changes from free by CAS, and back by a store of its owner, who is the holder
+ * of that shard's lock or the process of that slot. So there is no pool lock,
+ * and a death leaves at most chunks that are owned and unreferenced, which the
+ * rebuild of their shard (or the drain of their slot) frees. */
+#ifndef HAUSKV_SEGMENT_SEGMENT_H
+#define HAUSKV_SEGMENT_SEGMENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "platform/contract.h"
+#include "platform/robust_mutex.h"
+#include "platform/siphash.h"
+#include "platform/status.h"
+#include "segment/reference.h"
+
+/* Tests build a second time with small chunks, to see many of them. */
+#ifndef HAUSKV_CHUNK_BYTES
+#define HAUSKV_CHUNK_BYTES 16384
+#endif
+#define CHUNK_BYTES ((size_t)HAUSKV_CHUNK_BYTES)
+
+#define SEGMENT_FORMAT_VERSION 1u
+#define SEGMENT_BYTES_MAX ((size_t)1 << 36)
+#define SEGMENT_NAME_BYTES_MAX 64u
+#define SEGMENT_REASON_BYTES 256u
+#define SEGMENT_SLOT_BLOCKS_MAX (CHUNK_BYTES / 16)
+
+enum chunk_kind {
+    CHUNK_FREE,
+    CHUNK_PAGE,  /* a page of a shard's table; owner: the shard */
+    CHUNK_BLOCK, /* blocks of one size class; owner: the shard */
+    CHUNK_VALUE, /* 1/n of a large value; owner: the shard */
+    CHUNK_LOG,   /* writes of open transactions, redo entries; owner: the slot */
+    CHUNK_SLOT,  /* process slots; owner: their block's number */
+    CHUNK_KIND_COUNT
+};
+
+#define CHUNK_OWNER_MAX 0xffffu
+
+/* Derived data of a chunk of blocks: wrong after a death, made anew by the rebuild. */
+struct chunk_info {
+    uint16_t free_head;  /* index + 1 of the first free block */
+    uint16_t free_count; /* blocks that are free */
+    uint32_t next;       /* chunks of this class that have free blocks */
+    uint32_t previous;
+};
+
+/* The first bytes of the segment. Written by the master at birth, before
+ * anybody else maps it, but for the atomics. */
+struct segment_header {
+    uint64_t magic;
+    uint64_t fingerprint; /* sizes, alignments and constants of everything shared */
+    uint64_t bytes;
+    uint64_t root_offset;
+    uint64_t root_bytes;
+    uint64_t owners_offset;
+    uint64_t infos_offset;
+    uint64_t chunks_offset;
+    uint32_t format_version;
+    uint32_t chunk_count;
+    unsigned char hash_key[SIPHASH_KEY_BYTES];
+    struct robust_mutex slots_mutex; /* for adding a block of slots only */
+    /* Free chunks, or more (a death between two steps loses a decrement, never
+     * an increment): zero says that looking for one is in vain. */
+    _Atomic uint32_t chunks_free_at_most;
+
+    /* The commit clock: the time of the newest commit; see src/transaction/README.md. */
+    _Alignas(64) _Atomic uint64_t clock;
+    /* Every present and future snapshot is >= horizon. Only grows. */
+    _Alignas(64) _Atomic uint64_t horizon;
+    _Atomic uint64_t horizon_due; /* the clock at which it is worth looking again */
+
+    _Alignas(64) _Atomic uint32_t slot_blocks[SEGMENT_SLOT_BLOCKS_MAX];
+};
+
+#define SIZE_CLASS_COUNT_MAX 64u
+
+/* The sizes of blocks, the same for every segment of a build; see allocator.h. */
+struct size_classes {
+    unsigned count;
+    uint32_t bytes[SIZE_CLASS_COUNT_MAX];
+    uint16_t blocks_per_chunk[SIZE_CLASS_COUNT_MAX];
+    uint8_t class_of_units[CHUNK_BYTES / REFERENCE_UNIT_BYTES + 1];
+};
+
+/* A process's private handle on the mapped segment; inherited by fork. Its
+ * fields are for the inline functions of this layer and of the table. */
+struct segment {
+    unsigned char *base;
+    size_t bytes;
+    struct segment_header *header;
+    _Atomic uint32_t *owners;  /* [1..chunk_count] */
+    struct chunk_info *infos;  /* [1..chunk_count] */
+    unsigned char *root;
+    size_t chunks_offset;
+    uint32_t chunk_count;
+    uint32_t claim_hint; /* where this process looks for a free chunk first */
+    unsigned char *scratch; /* private and untouched until a rebuild: one byte per unit */
+    int descriptor;         /* -1: anonymous */
+    char name[SEGMENT_NAME_BYTES_MAX + 2];
+    struct size_classes classes;
+};
+
+struct segment_options {
+    const char *name; /* without slash; NULL: anonymous memory, shared with children only */
+    size_t bytes;     /* rounded down to chunks; a hard limit for everything inside */
+};
+
+/* Makes a segment and maps it. root_bytes is the size of the upper layer's area,
+ * zeroed; fingerprint is mixed with this layer's own. Only the master (or a
+ * test) calls it. The segment is owned (flock) by the descriptor, which children
+ * inherit. Returns
+ *   STATUS_DENIED         an object of that name exists
+ *   STATUS_OUT_OF_MEMORY  the system cannot give so much shared memory now
+ *   STATUS_TOO_LARGE      bytes out of range: too small for the root and a few chunks, or over 64 GiB
+ *   STATUS_INTERNAL       the system refused otherwise
+ * and in all these cases a sentence in reason. */
+enum status segment_create(const struct segment_options *options, size_t root_bytes, uint64_t fingerprint,
+                           struct segment **segment, char reason[SEGMENT_REASON_BYTES]);
+
+/* Unmaps and frees the handle; the shared memory stays for others. Any process. */
+void segment_detach(struct segment *segment);
+
+/* Removes the name, so that the memory goes with its last process. The master. */
+void segment_unlink(const struct segment *segment);
+
+/* Header and chunk owners make sense. Needs nobody else inside. */
+bool segment_header_is_valid(const struct segment *segment, const char **reason);
+
+/* Takes a free chunk. None: no memory, nothing changed. The caller holds the
+ * lock of the shard `owner`, or is the process of the slot `owner`. */
+struct chunk_ref chunk_claim(struct segment *segment, enum chunk_kind kind, unsigned size_class, unsigned owner);
+
+/* Gives a chunk back; the same callers. */
+void chunk_release(struct segment *segment, struct chunk_ref chunk);
+
+/* Chunks that are not free: a sum over all owners, exact only when nobody else is inside. */
+uint32_t segment_chunks_used(const struct segment *segment);
+
+static inline uint32_t chunk_owner_word(enum chunk_kind kind, unsigned size_class, unsigned owner)
+{
+    return (uint32_t)kind << 24 | (uint32_t)size_class << 16 | (uint32_t)owner;
+}
+
+static inline enum chunk_kind chunk_owner_kind(uint32_t word)
+{
+    return (enum chunk_kind)(word >> 24);
+}
+
+static inline unsigned chunk_owner_class(uint32_t word)
+{
+    return word >> 16 & 0xffu;
+}
+
+static inline unsigned chunk_owner_owner(uint32_t word)
+{
+    return word & CHUNK_OWNER_MAX;
+}
+
+static inline uint32_t chunk_owner(const struct segment *segment, struct chunk_ref chunk)
+{
+    return atomic_load_explicit(&segment->owners[chunk.number], memory_order_relaxed);
+}
+
+static inline bool chunk_ref_is_inside(const struct segment *segment, struct chunk_ref chunk)
+{
+    return chunk.number >= 1 && chunk.number <= segment->chunk_count;
+}
+
+static inline unsigned char *chunk_at(const struct segment *segment, struct chunk_ref chunk)
+{
+    return segment->base + segment->chunks_offset + (size_t)(chunk.number - 1) * CHUNK_BYTES;
+}
+
+static inline unsigned char *block_at(const struct segment *segment, struct block_ref block)
+{
+    return segment->base + (size_t)block.units * REFERENCE_UNIT_BYTES;
+}
+
+/* The chunk that a block lies in; none if it lies in no chunk. */
+static inline struct chunk_ref block_chunk(const struct segment *segment, struct block_ref block)
+{
+    size_t offset = (size_t)block.units * REFERENCE_UNIT_BYTES;
+    struct chunk_ref chunk = {0};
+
+    if (offset < segment->chunks_offset || offset >= segment->bytes)
+        return chunk;
+    chunk.number = (uint32_t)((offset - segment->chunks_offset) / CHUNK_BYTES) + 1;
+    return chunk;
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* The table: keys to chains of versions, in shards.
+ *
+ * A key's shard is named by the top bits of its keyed hash; inside the shard a
+ * directory of 2^depth pages is indexed by the next bits (page.h). The
+ * directory has its final size from birth - it is under 0.2 % of the memory -
+ * so it never grows, only its pages split. Nothing here locks: all functions
+ * want the shard's lock, which the transaction layer takes (and recovers). */
+#ifndef HAUSKV_TABLE_TABLE_H
+#define HAUSKV_TABLE_TABLE_H
+
+#include "table/page.h"
+
+#define SHARD_COUNT_MAX 64u
+#define SHARD_NUMBER_NONE SHARD_COUNT_MAX
+
+/* In shared memory, in the segment's root. Only under the shard's mutex, but for
+ * what is atomic. */
+struct shard {
+    _Alignas(64) struct robust_mutex mutex;
+    _Atomic uint64_t membership_time; /* the newest commit that inserted or deleted a key here */
+    _Atomic uint32_t is_set_aside;    /* recovery gave up: answers unavailable */
+    uint32_t unused;
+    /* Derived, made anew by table_rebuild: */
+    _Atomic uint64_t key_count; /* keys that are there for a new reader; read without lock for statistics */
+    _Atomic uint64_t entry_count;
+    _Atomic uint32_t page_count;
+    uint32_t garbage_head; /* queue of ended versions, oldest end first; block_ref units */
+    uint32_t garbage_tail;
+    uint32_t garbage_count;
+    struct allocator allocator;
+};
+
+/* A process's private handle; inherited by fork. */
+struct table {
+    struct segment *segment;
+    unsigned shard_count;
+    unsigned shard_bits;
+    unsigned directory_depth;
+};
+
+/* The root of the segment begins with this; the shards and directories follow. */
+struct table_root {
+    uint32_t shard_count;
+    uint32_t directory_depth;
+    unsigned char unused[56];
+};
+
+/* How many shards a segment of that size gets: about one per 4 MiB, a power of two up to SHARD_COUNT_MAX. */
+unsigned table_shard_count_for(size_t bytes);
+
+/* Bytes of root that a table needs. shard_count is a power of two. */
+size_t table_root_bytes(size_t bytes, unsigned shard_count);
+
+/* Goes into the segment's fingerprint. */
+uint64_t table_fingerprint(void);
+
+/* Makes an empty table in a new segment's root. STATUS_OUT_OF_MEMORY: no chunk for each shard's first page. */
+enum status table_create(struct table *table, struct segment *segment, unsigned shard_count);
+
+static inline struct shard *table_shard(const struct table *table, unsigned shard)
+{
+    return (struct shard *)(void *)(table->segment->root + sizeof(struct table_root)) + shard;
+}
+
+static inline uint64_t table_hash(const struct table *table, struct bytes key)
+{
+    return siphash(table->segment->header->hash_key, key);
+}
+
+static inline unsigned table_shard_of(const struct table *table, uint64_t hash)
+{
+    return table->shard_bits == 0 ? 0 : (unsigned)(hash >> (64 - table->shard_bits));
+}
+
+static inline uint32_t table_tag_of(const struct table *table, uint64_t hash)
+{
+    return (uint32_t)(hash << table->shard_bits >> 32);
+}
+
+/* The hashes of a shard, and of a tag in it, are consecutive. */
+static inline uint64_t table_shard_first_hash(const struct table *table, unsigned shard)
+{
+    return table->shard_bits == 0 ? 0 : (uint64_t)shard << (64 - table->shard_bits);
+}
+
+static inline uint64_t table_tag_last_hash(const struct table *table, unsigned shard, uint32_t tag)
+{
+    return table_shard_first_hash(table, shard) | ((uint64_t)tag << 32 | UINT32_MAX) >> table->shard_bits;
+}
+
+static inline uint64_t table_shard_last_hash(const struct table *table, unsigned shard)
+{
+    return table_tag_last_hash(table, shard, UINT32_MAX);
+}
+
+/* The newest version of key, ended or not; none if the key has no entry. */
+struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
+
+/* Where a page's hashes begin and end; for whoever walks the table or counts inserts per page. */
+struct page *table_page_of(const struct table *table, unsigned shard, uint64_t hash);
+uint64_t table_page_last_hash(const struct table *table, unsigned shard, const struct page *page);
+
+/* Sees to it that `count` more keys fit into the page of hash: splits or rehashes it, or, without memory, lets it fill up
+ * to 95 %. STATUS_OUT_OF_MEMORY: not even that. After STATUS_OK ask table_page_of again: the page may cover less now,
+ * and *is_done says whether the room is there for `count` keys in it. */
+enum status table_make_room(struct table *table, unsigned shard, uint64_t hash, unsigned count, bool *is_done);
+
+/* Memory for a version; see version_reserve. */
+struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size);
+void table_unreserve(struct table *table, unsigned shard, struct block_ref version);
+
+/* Publishes a reserved version as the newest of its key at `time`. If the key has no entry yet, room was made. Recipe
+ * P in src/table/README.md. */
+void table_publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time);
+
+/* Ends the newest version at `time`: DEL. Recipe D. */
+void table_end(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
+
+/* Frees what ended at or before the segment's horizon, at most `max` versions; returns how many. Recipe G. */
+unsigned table_clean(struct table *table, unsigned shard, unsigned max);
+
+/* --- for recovery: the heir of the shard's mutex, in this order; each may be begun again after dying inside --- */
+
+/* Finishes page splits that were published but not entered in the directory everywhere. */
+void table_repair_directory(struct table *table, unsigned shard);
+/* Does what table_publish and table_end did for the commit at `time`, where it is not done yet; touches no derived data. */
+void table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
+void table_redo_end(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
+/* Makes all derived data anew and frees what is not reachable. */
+void table_rebuild(struct table *table, unsigned shard);
+
+/* Checks everything of one shard: pages, directory, chains, blocks, counts, garbage. Needs nobody inside. */
+bool table_shard_is_valid(const struct table *table, unsigned shard, const char **reason);
+
+#endif

@@ -1,0 +1,69 @@
+/* One value of one key, from its commit to its end. Built in full and in
+ * private, then published by one store of the table; only `end`, `older` and the
+ * derived fields change afterwards.
+ *
+ *     header | key | numbers of value chunks | the rest of the value
+ *
+ * A value that fits into a block stands there whole. Of a larger one each full
+ * chunk's worth lies in a chunk of its own, named by number - not in a run of
+ * chunks, so a fragmented segment refuses no large value (spec/decisions.md) -
+ * and only what is left lies in the block. */
+#ifndef HAUSKV_TABLE_VERSION_H
+#define HAUSKV_TABLE_VERSION_H
+
+#include "platform/bytes.h"
+#include "segment/allocator.h"
+#include "segment/segment.h"
+
+#define KEY_BYTES_MAX 1024u
+#define TIME_INFINITE UINT64_MAX
+
+struct version {
+    uint64_t begin;          /* the commit that wrote it; final before it is published */
+    _Atomic uint64_t end;    /* the commit that superseded or deleted it, or TIME_INFINITE */
+    _Atomic uint32_t older;  /* block_ref units; not to be followed where begin <= horizon */
+    uint32_t garbage_next;   /* derived: the queue of what ended, block_ref units */
+    uint32_t value_size;
+    uint16_t key_size;
+    uint16_t is_deleted; /* derived: it is ended by a DEL, not (only) by a newer version */
+};
+
+_Static_assert(sizeof(struct version) == 32, "a version's header has no padding");
+
+/* The largest value, in bytes: its chunks' numbers fit into one block beside the longest key. */
+#define VALUE_BYTES_MAX (((CHUNK_BYTES - sizeof(struct version) - KEY_BYTES_MAX) / sizeof(uint32_t) - 1) * CHUNK_BYTES)
+
+static inline struct version *version_at(const struct segment *segment, struct block_ref ref)
+{
+    return (struct version *)(void *)block_at(segment, ref);
+}
+
+static inline struct bytes version_key(const struct version *version)
+{
+    return (struct bytes){(const unsigned char *)(version + 1), version->key_size};
+}
+
+/* Takes memory for a version of `shard` (whose lock the caller holds) and writes its header and key; begin is 0 and end
+ * infinite, older none; the value is undefined. None: out of memory, nothing taken. */
+struct block_ref version_reserve(struct segment *segment, struct allocator *allocator, unsigned shard,
+                                 struct bytes key, size_t value_size);
+
+/* Copies bytes into the value from offset on. */
+void version_fill(struct segment *segment, struct block_ref ref, size_t offset, struct bytes bytes);
+
+/* The value from offset on, as far as it lies in one piece; empty at its end. */
+struct bytes version_piece(const struct segment *segment, const struct version *version, size_t offset);
+
+/* Gives everything back. Nobody may be able to reach it any more. */
+void version_release(struct segment *segment, struct allocator *allocator, struct block_ref ref);
+
+/* How many value chunks it has. */
+uint32_t version_chunk_count(const struct version *version);
+
+/* The i-th value chunk. */
+struct chunk_ref version_chunk(const struct version *version, uint32_t i);
+
+/* Block, sizes and chunks make sense and belong to shard. Trusts nothing. */
+bool version_is_valid(const struct segment *segment, unsigned shard, struct block_ref ref);
+
+#endif

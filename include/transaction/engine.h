@@ -1,0 +1,63 @@
+/* The engine: a segment, the table in it, and the two things that every access
+ * goes through: the lock of a shard and the horizon. See
+ * src/transaction/README.md for the recipes. */
+#ifndef HAUSKV_TRANSACTION_ENGINE_H
+#define HAUSKV_TRANSACTION_ENGINE_H
+
+#include "platform/status.h"
+#include "table/table.h"
+
+/* A process's private handle; inherited by fork. */
+struct engine {
+    struct segment *segment;
+    struct table table;
+};
+
+struct engine_options {
+    const char *name;     /* NULL: anonymous, for children of this process only */
+    size_t bytes;         /* hard limit of everything that clients make it hold */
+    unsigned shard_count; /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
+};
+
+/* Makes a new, empty engine. The outcomes and the reason are segment_create's. */
+enum status engine_create(const struct engine_options *options, struct engine **engine,
+                          char reason[SEGMENT_REASON_BYTES]);
+
+/* Unmaps; the memory stays for other processes and, if named, for later ones. */
+void engine_detach(struct engine *engine);
+
+/* Takes a shard's lock and, where its last holder died, recovers the shard first. The one function that locks shards; a
+ * caller that wants several takes them in ascending order. STATUS_UNAVAILABLE: the shard is set aside; not locked. */
+enum status shard_acquire(struct engine *engine, unsigned shard);
+void shard_release(struct engine *engine, unsigned shard);
+
+/* Looks at the clock, then at every pin, and raises the horizon to the smallest. Any process, no lock needed; two at
+ * once do no harm. */
+void horizon_advance(struct engine *engine);
+
+/* The same, if enough commits went by since somebody last did. */
+void horizon_advance_if_due(struct engine *engine, uint64_t time);
+
+/* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction that is
+ * idle longest (over RECLAIM_IDLE_MS) and tries again. Whether anything was freed. The caller holds no lock. */
+#define RECLAIM_IDLE_MS 10000u
+bool engine_reclaim(struct engine *engine);
+
+/* Ends the transaction `index` of a slot if it is idle since before idle_before_ms (CLOCK_MONOTONIC): one CAS, nothing else.
+ * Its owner learns of it at its next command. Any process. */
+bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms);
+
+/* Ends every transaction idle since before idle_before_ms; returns how many. */
+unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms);
+
+/* Recovery; see recovery.c. The caller holds the shard's inherited lock; it is consistent afterwards. */
+void recovery_shard(struct engine *engine, unsigned shard);
+/* Clears what a dead process left in its slot; the caller inherited the slot's life. STATUS_UNAVAILABLE: a shard that its
+ * commit needs is set aside; the slot must stay as it is. */
+enum status slot_drain(struct engine *engine, unsigned slot);
+
+/* Everything: header, chunks, every block reachable or free and not both, chains, shards, pages, counts, logs, pins. Nobody
+ * else may be inside. *reason names the first thing wrong. */
+bool segment_is_valid(const struct engine *engine, const char **reason);
+
+#endif

@@ -1,0 +1,209 @@
+/* Slots of processes; see the header for the rules. */
+#include "segment/process_table.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+unsigned process_slot_count(const struct segment *segment)
+{
+    unsigned blocks = 0;
+
+    while (blocks < SEGMENT_SLOT_BLOCKS_MAX &&
+           atomic_load_explicit(&segment->header->slot_blocks[blocks], memory_order_acquire) != 0)
+        blocks++;
+    return blocks * (unsigned)SLOTS_PER_BLOCK;
+}
+
+struct process_slot *process_slot_at(const struct segment *segment, unsigned number)
+{
+    struct chunk_ref block = {
+        atomic_load_explicit(&segment->header->slot_blocks[number / SLOTS_PER_BLOCK], memory_order_acquire)};
+
+    REQUIRE(!chunk_ref_is_none(block));
+    return (struct process_slot *)(void *)chunk_at(segment, block) + number % SLOTS_PER_BLOCK;
+}
+
+static void slot_init(struct process_slot *slot)
+{
+    robust_mutex_init(&slot->life);
+    atomic_store(&slot->claimed, 0);
+    atomic_store(&slot->pid, 0);
+    atomic_store(&slot->incarnation, 0);
+    atomic_store(&slot->single_pin, PIN_NONE);
+    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
+        atomic_store(&slot->transactions[i].state, TRANSACTION_FREE);
+        atomic_store(&slot->transactions[i].pin, PIN_NONE);
+        atomic_store(&slot->transactions[i].idle_since_ms, 0);
+    }
+    atomic_store(&slot->commit.word, 0);
+    atomic_store(&slot->commit.pending, 0);
+    atomic_store(&slot->commit.redo_chunk, 0);
+    atomic_store(&slot->commit.redo_count, 0);
+    atomic_store(&slot->commit.deaths, 0);
+}
+
+/* A process that died while it added a block left its chunk unpublished. */
+static void orphans_release(struct segment *segment)
+{
+    struct chunk_ref chunk;
+
+    for (chunk.number = 1; chunk.number <= segment->chunk_count; chunk.number++) {
+        uint32_t word = chunk_owner(segment, chunk);
+
+        if (chunk_owner_kind(word) == CHUNK_SLOT &&
+            atomic_load(&segment->header->slot_blocks[chunk_owner_owner(word)]) != chunk.number)
+            chunk_release(segment, chunk);
+    }
+}
+
+/* Adds a block of slots if there are still only `count`. */
+static bool block_add(struct segment *segment, unsigned count)
+{
+    unsigned block = count / (unsigned)SLOTS_PER_BLOCK;
+    struct chunk_ref chunk = {0};
+    enum mutex_result result;
+
+    if (block >= SEGMENT_SLOT_BLOCKS_MAX || count + SLOTS_PER_BLOCK > SLOT_NUMBER_MAX)
+        return false;
+    result = robust_mutex_lock(&segment->header->slots_mutex);
+    if (result == MUTEX_CLOSED)
+        return false;
+    if (result == MUTEX_INHERITED) {
+        orphans_release(segment);
+        robust_mutex_mark_consistent(&segment->header->slots_mutex);
+    }
+    if (atomic_load(&segment->header->slot_blocks[block]) == 0) {
+        chunk = chunk_claim(segment, CHUNK_SLOT, 0, block);
+        if (!chunk_ref_is_none(chunk)) {
+            struct process_slot *slots = (struct process_slot *)(void *)chunk_at(segment, chunk);
+
+            for (unsigned i = 0; i < SLOTS_PER_BLOCK; i++)
+                slot_init(&slots[i]);
+            atomic_store_explicit(&segment->header->slot_blocks[block], chunk.number, memory_order_release);
+        }
+    }
+    robust_mutex_unlock(&segment->header->slots_mutex);
+    return atomic_load(&segment->header->slot_blocks[block]) != 0;
+}
+
+static void slot_take(struct process_slot *slot)
+{
+    atomic_fetch_add(&slot->incarnation, 1);
+    atomic_store(&slot->pid, (uint32_t)getpid());
+    atomic_store(&slot->claimed, 1);
+}
+
+enum slot_claim process_slot_claim_number(struct segment *segment, unsigned number)
+{
+    struct process_slot *slot = process_slot_at(segment, number);
+
+    switch (robust_mutex_trylock(&slot->life)) {
+    case MUTEX_LOCKED:
+        slot_take(slot);
+        return SLOT_CLAIMED;
+    case MUTEX_INHERITED:
+        return SLOT_INHERITED;
+    case MUTEX_BUSY:
+    case MUTEX_CLOSED:
+    default:
+        return SLOT_BUSY;
+    }
+}
+
+enum slot_claim process_slot_claim(struct segment *segment, unsigned *number)
+{
+    for (;;) {
+        unsigned count = process_slot_count(segment);
+
+        for (unsigned i = 0; i < count; i++) {
+            enum slot_claim claim = process_slot_claim_number(segment, i);
+
+            if (claim != SLOT_BUSY) {
+                *number = i;
+                return claim;
+            }
+        }
+        if (!block_add(segment, count))
+            return SLOT_NONE;
+    }
+}
+
+void process_slot_mark_drained(struct segment *segment, unsigned number)
+{
+    struct process_slot *slot = process_slot_at(segment, number);
+
+    robust_mutex_mark_consistent(&slot->life);
+    slot_take(slot);
+}
+
+void process_slot_release(struct segment *segment, unsigned number)
+{
+    struct process_slot *slot = process_slot_at(segment, number);
+
+    REQUIRE(atomic_load(&slot->commit.word) == 0);
+    atomic_store(&slot->claimed, 0);
+    atomic_store(&slot->pid, 0);
+    robust_mutex_unlock(&slot->life);
+}
+
+/* The chunk behind `chunk` in a chain of redo chunks of one slot; none at its end or where it is broken. */
+static struct chunk_ref redo_chunk_next(const struct segment *segment, struct chunk_ref chunk)
+{
+    struct chunk_ref next = {0};
+
+    if (!chunk_ref_is_inside(segment, chunk))
+        return next;
+    next.number = ((const struct redo_chunk *)(const void *)chunk_at(segment, chunk))->next;
+    return next;
+}
+
+const struct redo_entry *redo_entry_at(const struct segment *segment, const struct commit_record *commit, uint32_t i)
+{
+    struct chunk_ref chunk = {atomic_load_explicit(&commit->redo_chunk, memory_order_relaxed)};
+
+    if (i < SLOT_REDO_BUILT_IN)
+        return &commit->built_in[i];
+    i -= SLOT_REDO_BUILT_IN;
+    for (; i >= REDO_CHUNK_ENTRIES; i -= (uint32_t)REDO_CHUNK_ENTRIES)
+        chunk = redo_chunk_next(segment, chunk);
+    if (!chunk_ref_is_inside(segment, chunk))
+        return NULL;
+    return &((const struct redo_chunk *)(const void *)chunk_at(segment, chunk))->entries[i];
+}
+
+static bool transaction_slot_is_valid(const struct segment *segment, const struct transaction_slot *transaction)
+{
+    uint64_t pin = atomic_load(&transaction->pin);
+    unsigned state = atomic_load(&transaction->state) & 3u;
+    uint64_t clock = atomic_load(&segment->header->clock);
+    uint64_t horizon = atomic_load(&segment->header->horizon);
+
+    if (state == TRANSACTION_FREE)
+        return pin == PIN_NONE || pin == PIN_EVERYTHING;
+    if (state == TRANSACTION_EXPIRED)
+        return pin <= clock || pin == PIN_NONE;
+    /* READ COMMITTED pins nothing between two commands. */
+    return pin == PIN_EVERYTHING || pin == PIN_NONE || (pin <= clock && pin >= horizon);
+}
+
+bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason)
+{
+    const struct process_slot *slot = process_slot_at(segment, number);
+    uint64_t word = atomic_load(&slot->commit.word);
+    uint64_t single_pin = atomic_load(&slot->single_pin);
+
+    *reason = NULL;
+    if ((word & 1) == 0 && word != 0)
+        *reason = "a commit word is neither IDLE nor COMMITTED";
+    else if (word >> 1 > atomic_load(&segment->header->clock))
+        *reason = "a commit is in the future";
+    else if (single_pin != PIN_NONE && single_pin != PIN_EVERYTHING)
+        *reason = "a single command's pin is no pin";
+    for (unsigned i = 0; *reason == NULL && i < SLOT_TRANSACTIONS_MAX; i++)
+        if (!transaction_slot_is_valid(segment, &slot->transactions[i]))
+            *reason = "an open transaction's pin is below the horizon or in the future";
+    for (uint32_t i = 0; *reason == NULL && word != 0 && i < atomic_load(&slot->commit.redo_count); i++)
+        if (redo_entry_at(segment, &slot->commit, i) == NULL)
+            *reason = "a committed log is broken";
+    return *reason == NULL;
+}

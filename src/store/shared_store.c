@@ -1,0 +1,225 @@
+#include "store/shared_store.h"
+
+#include <stdlib.h>
+
+#include "transaction/transaction.h"
+
+_Static_assert(STORE_KEY_BYTES_MAX == KEY_BYTES_MAX, "the interface promises what the table takes");
+_Static_assert(STORE_TRANSACTIONS_MAX == TRANSACTION_COUNT_MAX, "the interface promises what a slot takes");
+_Static_assert(STORE_SINGLE == TRANSACTION_SINGLE, "the same name for no transaction");
+
+struct shared_store {
+    struct store store;
+    struct engine *engine;
+};
+
+struct shared_session {
+    struct store_session session;
+    struct participant *participant;
+};
+
+static char last_reason[SHARED_STORE_REASON_BYTES];
+
+static struct shared_store *shared(struct store *store)
+{
+    return (struct shared_store *)(void *)store;
+}
+
+static const struct engine *engine_of(const struct store *store)
+{
+    return ((const struct shared_store *)(const void *)store)->engine;
+}
+
+static struct participant *participant_of(const struct store_session *session)
+{
+    return ((const struct shared_session *)(const void *)session)->participant;
+}
+
+static const struct store_operations shared_operations;
+
+static enum status shared_session_open(struct store *store, struct store_session **result)
+{
+    struct shared_session *session = calloc(1, sizeof(*session));
+    enum status status;
+
+    if (session == NULL)
+        return STATUS_INTERNAL;
+    session->session.operations = &shared_operations;
+    status = participant_open(shared(store)->engine, &session->participant);
+    if (status != STATUS_OK) {
+        free(session);
+        return status;
+    }
+    *result = &session->session;
+    return STATUS_OK;
+}
+
+static void shared_session_close(struct store_session *session)
+{
+    participant_close(participant_of(session));
+    free(session);
+}
+
+static enum status shared_begin(struct store_session *session, enum isolation isolation,
+                                store_transaction *transaction)
+{
+    return transaction_begin(participant_of(session), isolation, transaction);
+}
+
+static enum status shared_get(struct store_session *session, store_transaction transaction, struct bytes key,
+                              const struct store_sink *sink)
+{
+    struct value_view view;
+    enum status status = transaction_get(participant_of(session), transaction, key, &view);
+
+    if (status != STATUS_OK)
+        return status;
+    for (size_t offset = 0; sink != NULL && offset < view.size;) {
+        struct bytes piece = value_view_piece(&view, offset);
+
+        sink->write(sink->context, piece);
+        offset += piece.size;
+    }
+    transaction_get_done(participant_of(session), transaction);
+    return STATUS_OK;
+}
+
+static enum status shared_put(struct store_session *session, store_transaction transaction, struct bytes key,
+                              struct bytes value)
+{
+    return transaction_put(participant_of(session), transaction, key, value);
+}
+
+static enum status shared_del(struct store_session *session, store_transaction transaction, struct bytes key)
+{
+    return transaction_del(participant_of(session), transaction, key);
+}
+
+static enum status shared_scan(struct store_session *session, store_transaction transaction, struct store_scan *scan)
+{
+    struct key_list keys = {0};
+    enum status status;
+
+    REQUIRE(scan->limit >= 1 && scan->limit <= STORE_SCAN_LIMIT_MAX);
+    status = transaction_scan(participant_of(session), transaction, scan->cursor, scan->prefix, scan->limit, &keys,
+                              &scan->cursor);
+    for (size_t i = 0; status == STATUS_OK && i < keys.count; i++)
+        scan->key(scan->context, key_list_key(&keys, i));
+    key_list_deinit(&keys);
+    return status;
+}
+
+static enum status shared_count(struct store_session *session, store_transaction transaction, struct bytes prefix,
+                                uint64_t *count)
+{
+    return transaction_count(participant_of(session), transaction, prefix, count);
+}
+
+static enum status shared_commit(struct store_session *session, store_transaction transaction,
+                                 struct bytes *conflict_key)
+{
+    enum status status = transaction_commit(participant_of(session), transaction);
+
+    if (conflict_key != NULL && status == STATUS_CONFLICT)
+        *conflict_key = participant_of(session)->conflict_key;
+    return status;
+}
+
+static void shared_rollback(struct store_session *session, store_transaction transaction)
+{
+    transaction_rollback(participant_of(session), transaction);
+}
+
+static struct store_times shared_times(const struct store_session *session)
+{
+    const struct transaction_times *times = &participant_of(session)->times;
+
+    return (struct store_times){.snapshot = times->snapshot, .commit = times->commit};
+}
+
+static size_t shared_value_bytes_max(const struct store *store)
+{
+    (void)store;
+    return VALUE_BYTES_MAX;
+}
+
+static const struct store_operations shared_operations = {
+    .session_open = shared_session_open,
+    .session_close = shared_session_close,
+    .begin = shared_begin,
+    .get = shared_get,
+    .put = shared_put,
+    .del = shared_del,
+    .scan = shared_scan,
+    .count = shared_count,
+    .commit = shared_commit,
+    .rollback = shared_rollback,
+    .times = shared_times,
+    .value_bytes_max = shared_value_bytes_max,
+};
+
+enum status shared_store_create(const struct shared_store_options *options, struct store **result)
+{
+    struct engine_options engine_options = {
+        .name = options->name,
+        .bytes = options->bytes,
+        .shard_count = options->shard_count,
+    };
+    struct shared_store *store = calloc(1, sizeof(*store));
+    enum status status;
+
+    if (store == NULL)
+        return STATUS_INTERNAL;
+    store->store.operations = &shared_operations;
+    status = engine_create(&engine_options, &store->engine, last_reason);
+    if (status != STATUS_OK) {
+        free(store);
+        return status;
+    }
+    *result = &store->store;
+    return STATUS_OK;
+}
+
+const char *shared_store_reason(void)
+{
+    return last_reason;
+}
+
+void shared_store_destroy(struct store *store)
+{
+    engine_detach(shared(store)->engine);
+    free(store);
+}
+
+void shared_store_unlink(struct store *store)
+{
+    segment_unlink(shared(store)->engine->segment);
+}
+
+uint64_t shared_store_hash(const struct store *store, struct bytes key)
+{
+    return table_hash(&engine_of(store)->table, key);
+}
+
+unsigned shared_store_shard_count(const struct store *store)
+{
+    return engine_of(store)->table.shard_count;
+}
+
+bool shared_store_is_valid(struct store *store, const char **reason)
+{
+    return segment_is_valid(shared(store)->engine, reason);
+}
+
+bool shared_store_expire(struct store_session *session, store_transaction transaction)
+{
+    const struct participant *participant = participant_of(session);
+
+    REQUIRE(transaction >= 1 && transaction <= STORE_TRANSACTIONS_MAX);
+    return transaction_expire(participant->engine, participant->slot_number, transaction - 1, UINT64_MAX);
+}
+
+struct engine *shared_store_engine(struct store *store)
+{
+    return shared(store)->engine;
+}

@@ -1,0 +1,222 @@
+/* Shards and their directories; finding, publishing and ending of versions.
+ * Growth is in table_grow.c, the clean-up in table_clean.c, repair and checks in
+ * table_rebuild.c. */
+#include "table/table.h"
+
+#include "table_internal.h"
+
+#define SHARD_BYTES_TYPICAL ((size_t)4 << 20)
+#define BLOCK_BYTES_SMALLEST 48u
+
+unsigned table_shard_count_for(size_t bytes)
+{
+    unsigned count = 1;
+
+    while (count < SHARD_COUNT_MAX && (size_t)count * 2 * SHARD_BYTES_TYPICAL <= bytes)
+        count *= 2;
+    return count;
+}
+
+/* Deep enough for a shard full of the smallest keys on pages that just split,
+ * and three bits more for the luck of the hash. */
+static unsigned directory_depth_for(size_t bytes, unsigned shard_count)
+{
+    size_t pages = bytes / shard_count / BLOCK_BYTES_SMALLEST / (PAGE_ENTRIES_NORMAL / 2) + 1;
+    unsigned depth = 3;
+
+    while (depth < PAGE_DEPTH_MAX && (size_t)1 << (depth - 3) < pages)
+        depth++;
+    return depth;
+}
+
+size_t table_root_bytes(size_t bytes, unsigned shard_count)
+{
+    size_t directory = sizeof(uint32_t) << directory_depth_for(bytes, shard_count);
+
+    return sizeof(struct table_root) + shard_count * (sizeof(struct shard) + directory);
+}
+
+uint64_t table_fingerprint(void)
+{
+    return sizeof(struct shard) * 31 + sizeof(struct version) * 37 + sizeof(struct page) * 41 + PAGE_ENTRIES;
+}
+
+_Atomic uint32_t *directory_of(const struct table *table, unsigned shard)
+{
+    unsigned char *first = (unsigned char *)table_shard(table, table->shard_count);
+
+    return (_Atomic uint32_t *)(void *)first + ((size_t)shard << table->directory_depth);
+}
+
+static enum status shard_init(struct table *table, unsigned number)
+{
+    struct shard *shard = table_shard(table, number);
+    struct chunk_ref chunk = chunk_claim(table->segment, CHUNK_PAGE, 0, number);
+
+    if (chunk_ref_is_none(chunk))
+        return STATUS_OUT_OF_MEMORY;
+    robust_mutex_init(&shard->mutex);
+    allocator_init(&shard->allocator);
+    page_init(page_at(table->segment, chunk), 0, 0);
+    atomic_store(&shard->page_count, 1);
+    directory_set_range(table, number, chunk);
+    return STATUS_OK;
+}
+
+enum status table_create(struct table *table, struct segment *segment, unsigned shard_count)
+{
+    struct table_root *root = (struct table_root *)(void *)segment->root;
+
+    REQUIRE(shard_count >= 1 && shard_count <= SHARD_COUNT_MAX && (shard_count & (shard_count - 1)) == 0);
+    table->segment = segment;
+    table->shard_count = shard_count;
+    table->shard_bits = (unsigned)__builtin_ctz(shard_count);
+    /* The root may be a few bytes smaller than the whole segment would ask for now: its own size decides. */
+    table->directory_depth = 0;
+    while (sizeof(struct table_root) +
+               shard_count * (sizeof(struct shard) + (sizeof(uint32_t) << (table->directory_depth + 1))) <=
+           segment->header->root_bytes)
+        table->directory_depth++;
+    root->shard_count = shard_count;
+    root->directory_depth = table->directory_depth;
+    for (unsigned shard = 0; shard < shard_count; shard++)
+        if (shard_init(table, shard) != STATUS_OK)
+            return STATUS_OUT_OF_MEMORY;
+    return STATUS_OK;
+}
+
+struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag)
+{
+    size_t index = table->directory_depth == 0 ? 0 : tag >> (32 - table->directory_depth);
+
+    return (struct chunk_ref){
+        atomic_load_explicit(&directory_of(table, shard)[index], memory_order_relaxed)};
+}
+
+struct page *table_page_of(const struct table *table, unsigned shard, uint64_t hash)
+{
+    return page_at(table->segment, page_chunk_of(table, shard, table_tag_of(table, hash)));
+}
+
+uint64_t table_page_last_hash(const struct table *table, unsigned shard, const struct page *page)
+{
+    return table_tag_last_hash(table, shard, page_last_tag(page));
+}
+
+struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
+{
+    const struct page *page = table_page_of(table, shard, hash);
+    size_t index = page_find(table->segment, page, table_tag_of(table, hash), key);
+
+    if (index == PAGE_ENTRIES)
+        return (struct block_ref){0};
+    return entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
+}
+
+struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size)
+{
+    return version_reserve(table->segment, &table_shard(table, shard)->allocator, shard, key, value_size);
+}
+
+void table_unreserve(struct table *table, unsigned shard, struct block_ref version)
+{
+    version_release(table->segment, &table_shard(table, shard)->allocator, version);
+}
+
+void membership_touch(struct shard *shard, uint64_t time)
+{
+    if (atomic_load_explicit(&shard->membership_time, memory_order_relaxed) < time)
+        atomic_store_explicit(&shard->membership_time, time, memory_order_release);
+}
+
+void garbage_push(struct table *table, unsigned shard_number, struct block_ref ref)
+{
+    struct shard *shard = table_shard(table, shard_number);
+
+    version_at(table->segment, ref)->garbage_next = 0;
+    if (shard->garbage_tail == 0)
+        shard->garbage_head = ref.units;
+    else
+        version_at(table->segment, (struct block_ref){shard->garbage_tail})->garbage_next = ref.units;
+    shard->garbage_tail = ref.units;
+    shard->garbage_count++;
+}
+
+static void counter_add(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+/* Steps P1 to P4 of src/table/README.md, each a store, all idempotent. Returns the version that was the newest (none:
+ * none, or this one already). */
+static struct block_ref publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref ref,
+                                uint64_t time, bool *was_absent)
+{
+    struct version *version = version_at(table->segment, ref);
+    struct page *page = table_page_of(table, shard, hash);
+    uint32_t tag = table_tag_of(table, hash);
+    size_t index = page_find(table->segment, page, tag, version_key(version));
+    struct block_ref newest = {0};
+    struct version *older;
+
+    *was_absent = false;
+    version->begin = time;
+    if (index == PAGE_ENTRIES) {
+        *was_absent = true;
+        membership_touch(table_shard(table, shard), time);
+        page_insert(page, tag, ref);
+        return newest;
+    }
+    newest = entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
+    if (newest.units == ref.units)
+        return (struct block_ref){0};
+    older = version_at(table->segment, newest);
+    INVARIANT(older->begin < time);
+    *was_absent = atomic_load_explicit(&older->end, memory_order_relaxed) < time;
+    atomic_store_explicit(&version->older, newest.units, memory_order_relaxed);
+    if (*was_absent)
+        membership_touch(table_shard(table, shard), time);
+    else
+        atomic_store_explicit(&older->end, time, memory_order_release);
+    page_replace(page, index, ref);
+    return newest;
+}
+
+void table_publish(struct table *table, unsigned shard_number, uint64_t hash, struct block_ref version, uint64_t time)
+{
+    struct shard *shard = table_shard(table, shard_number);
+    bool was_absent;
+    struct block_ref newest = publish(table, shard_number, hash, version, time, &was_absent);
+
+    if (was_absent)
+        counter_add(&shard->key_count, 1);
+    if (block_ref_is_none(newest))
+        counter_add(&shard->entry_count, 1);
+    else if (!was_absent)
+        garbage_push(table, shard_number, newest);
+}
+
+void table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time)
+{
+    bool was_absent;
+
+    (void)publish(table, shard, table_hash(table, version_key(version_at(table->segment, version))), version, time,
+                  &was_absent);
+}
+
+void table_redo_end(struct table *table, unsigned shard, struct block_ref ref, uint64_t time)
+{
+    membership_touch(table_shard(table, shard), time);
+    atomic_store_explicit(&version_at(table->segment, ref)->end, time, memory_order_release);
+}
+
+void table_end(struct table *table, unsigned shard_number, struct block_ref ref, uint64_t time)
+{
+    struct version *version = version_at(table->segment, ref);
+
+    INVARIANT(atomic_load_explicit(&version->end, memory_order_relaxed) == TIME_INFINITE);
+    table_redo_end(table, shard_number, ref, time);
+    version->is_deleted = 1;
+    counter_add(&table_shard(table, shard_number)->key_count, UINT64_MAX);
+    garbage_push(table, shard_number, ref);
+}

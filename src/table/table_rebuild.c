@@ -1,0 +1,375 @@
+/* Repair after a death, and the proof that a shard is whole. Both walk the same
+ * way: directory, pages, chains, down to the first version at or below the
+ * horizon, and mark every block that they reach. */
+#include "table/table.h"
+
+#include <sys/mman.h>
+
+#include "table_internal.h"
+
+#define MARK_REACHED 1u
+#define MARK_GARBAGE 2u
+
+static uint32_t chunk_mark_index(const struct segment *segment, struct chunk_ref chunk)
+{
+    return (uint32_t)((size_t)(chunk_at(segment, chunk) - segment->base) / REFERENCE_UNIT_BYTES);
+}
+
+/* All marks zero again, and their memory back with the system. */
+static void marks_clear(const struct segment *segment)
+{
+    int result = madvise(segment->scratch, segment->bytes / REFERENCE_UNIT_BYTES, MADV_DONTNEED);
+
+    INVARIANT(result == 0);
+}
+
+static uint32_t tag_at(const struct table *table, size_t index)
+{
+    return table->directory_depth == 0 ? 0 : (uint32_t)(index << (32 - table->directory_depth));
+}
+
+/* The directory's index behind the page's last one. */
+static size_t page_end_index(const struct table *table, const struct page *page)
+{
+    return (size_t)(page->prefix + 1) << (table->directory_depth - page->depth);
+}
+
+void table_repair_directory(struct table *table, unsigned shard)
+{
+    size_t count = (size_t)1 << table->directory_depth;
+
+    for (size_t index = 0; index < count; index++) {
+        struct chunk_ref chunk = page_chunk_of(table, shard, tag_at(table, index));
+        uint64_t successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
+
+        while (successors != 0) {
+            struct chunk_ref left = {(uint32_t)(successors >> 32)};
+            struct chunk_ref right = {(uint32_t)successors};
+
+            chunk = page_covers(page_at(table->segment, left), tag_at(table, index)) ? left : right;
+            directory_set_range(table, shard, chunk);
+            successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
+        }
+    }
+}
+
+static void version_mark(struct segment *segment, struct block_ref ref)
+{
+    const struct version *version = version_at(segment, ref);
+
+    allocator_mark(segment->scratch, ref);
+    for (uint32_t i = 0; i < version_chunk_count(version); i++)
+        segment->scratch[chunk_mark_index(segment, version_chunk(version, i))] = MARK_REACHED;
+}
+
+/* Marks a chain and queues what has ended. Returns whether its key is there. */
+static bool chain_rebuild(struct table *table, unsigned shard, struct block_ref newest, uint64_t horizon)
+{
+    bool is_there = atomic_load(&version_at(table->segment, newest)->end) == TIME_INFINITE;
+    uint64_t newer_begin = TIME_INFINITE;
+
+    for (struct block_ref ref = newest; !block_ref_is_none(ref);) {
+        struct version *version = version_at(table->segment, ref);
+        uint64_t end = atomic_load(&version->end);
+
+        version_mark(table->segment, ref);
+        version->is_deleted = end != newer_begin;
+        if (end != TIME_INFINITE)
+            garbage_push(table, shard, ref);
+        if (version->begin <= horizon)
+            break;
+        newer_begin = version->begin;
+        ref.units = atomic_load(&version->older);
+    }
+    return is_there;
+}
+
+static void page_rebuild_chains(struct table *table, unsigned shard_number, struct chunk_ref chunk, uint64_t horizon)
+{
+    struct shard *shard = table_shard(table, shard_number);
+    struct page *page = page_at(table->segment, chunk);
+
+    table->segment->scratch[chunk_mark_index(table->segment, chunk)] = MARK_REACHED;
+    page_rebuild(page);
+    for (size_t place = 0; place < PAGE_ENTRIES; place++) {
+        struct block_ref newest = entry_version(atomic_load(&page->entries[place]));
+
+        if (block_ref_is_none(newest))
+            continue;
+        atomic_fetch_add(&shard->entry_count, 1);
+        if (chain_rebuild(table, shard_number, newest, horizon))
+            atomic_fetch_add(&shard->key_count, 1);
+    }
+}
+
+/* Pages and value chunks that nothing reaches go back. */
+static void chunks_sweep(struct table *table, unsigned shard)
+{
+    struct segment *segment = table->segment;
+    struct chunk_ref chunk;
+
+    for (chunk.number = 1; chunk.number <= segment->chunk_count; chunk.number++) {
+        uint32_t word = chunk_owner(segment, chunk);
+
+        if ((word == chunk_owner_word(CHUNK_PAGE, 0, shard) || word == chunk_owner_word(CHUNK_VALUE, 0, shard)) &&
+            segment->scratch[chunk_mark_index(segment, chunk)] == 0)
+            chunk_release(segment, chunk);
+    }
+}
+
+void table_rebuild(struct table *table, unsigned shard_number)
+{
+    struct shard *shard = table_shard(table, shard_number);
+    uint64_t horizon = atomic_load(&table->segment->header->horizon);
+    size_t count = (size_t)1 << table->directory_depth;
+    uint32_t page_count = 0;
+
+    marks_clear(table->segment);
+    atomic_store(&shard->key_count, 0);
+    atomic_store(&shard->entry_count, 0);
+    shard->garbage_head = 0;
+    shard->garbage_tail = 0;
+    shard->garbage_count = 0;
+    for (size_t index = 0; index < count;) {
+        struct chunk_ref chunk = page_chunk_of(table, shard_number, tag_at(table, index));
+
+        page_rebuild_chains(table, shard_number, chunk, horizon);
+        page_count++;
+        index = page_end_index(table, page_at(table->segment, chunk));
+    }
+    atomic_store(&shard->page_count, page_count);
+    chunks_sweep(table, shard_number);
+    allocator_rebuild(table->segment, &shard->allocator, shard_number, table->segment->scratch);
+    marks_clear(table->segment);
+}
+
+/* --- validity --- */
+
+struct census {
+    const struct table *table;
+    unsigned shard;
+    uint64_t horizon;
+    uint64_t clock;
+    uint64_t key_count;
+    uint64_t entry_count;
+    uint32_t page_count;
+    const char *reason;
+};
+
+static bool refuse(struct census *census, const char *reason)
+{
+    if (census->reason == NULL)
+        census->reason = reason;
+    return false;
+}
+
+/* Marks; false if something was marked before: it would be reachable twice. */
+static bool mark_once(struct census *census, uint32_t index, unsigned char mark)
+{
+    unsigned char *marks = census->table->segment->scratch;
+
+    if ((marks[index] & mark) != 0)
+        return refuse(census, "a block or chunk is reachable twice");
+    marks[index] |= mark;
+    return true;
+}
+
+static bool version_count(struct census *census, struct block_ref ref)
+{
+    const struct segment *segment = census->table->segment;
+    const struct version *version = version_at(segment, ref);
+
+    if (!mark_once(census, ref.units, MARK_REACHED))
+        return false;
+    for (uint32_t i = 0; i < version_chunk_count(version); i++)
+        if (!mark_once(census, chunk_mark_index(segment, version_chunk(version, i)), MARK_REACHED))
+            return false;
+    return true;
+}
+
+/* Queued versions first: what has ended must be among them. */
+static bool garbage_count(struct census *census)
+{
+    const struct segment *segment = census->table->segment;
+    const struct shard *shard = table_shard(census->table, census->shard);
+    struct block_ref ref = {shard->garbage_head};
+    uint32_t last = 0;
+    uint32_t count = 0;
+
+    for (; !block_ref_is_none(ref); ref.units = version_at(segment, ref)->garbage_next) {
+        if (!version_is_valid(segment, census->shard, ref))
+            return refuse(census, "a queued version is damaged");
+        if (!mark_once(census, ref.units, MARK_GARBAGE))
+            return false;
+        if (atomic_load(&version_at(segment, ref)->end) > census->clock)
+            return refuse(census, "a queued version has not ended");
+        last = ref.units;
+        count++;
+    }
+    if (count != shard->garbage_count || last != shard->garbage_tail)
+        return refuse(census, "the queue of ended versions has a wrong count or end");
+    return true;
+}
+
+/* Queued versions that no chain reaches must be over for every snapshot; they hold memory until they are cleaned. */
+static bool garbage_count_unreached(struct census *census)
+{
+    const struct segment *segment = census->table->segment;
+    struct block_ref ref = {table_shard(census->table, census->shard)->garbage_head};
+
+    for (; !block_ref_is_none(ref); ref.units = version_at(segment, ref)->garbage_next) {
+        if ((segment->scratch[ref.units] & MARK_REACHED) != 0)
+            continue;
+        if (atomic_load(&version_at(segment, ref)->end) > census->horizon)
+            return refuse(census, "a version that a snapshot may need is not reachable");
+        if (!version_count(census, ref))
+            return false;
+    }
+    return true;
+}
+
+static bool chain_count(struct census *census, struct block_ref newest, struct bytes key)
+{
+    const struct segment *segment = census->table->segment;
+    uint64_t newer_begin = TIME_INFINITE;
+
+    for (struct block_ref ref = newest; !block_ref_is_none(ref);) {
+        const struct version *version;
+        uint64_t end;
+
+        if (!version_is_valid(segment, census->shard, ref))
+            return refuse(census, "a version is damaged or in a foreign shard");
+        version = version_at(segment, ref);
+        end = atomic_load(&version->end);
+        if (!bytes_equal(version_key(version), key))
+            return refuse(census, "a chain holds two keys");
+        if (version->begin == 0 || version->begin >= newer_begin || version->begin > census->clock)
+            return refuse(census, "a chain's times do not descend");
+        if (end <= version->begin || end > newer_begin || (end == TIME_INFINITE && ref.units != newest.units))
+            return refuse(census, "a version ends at a wrong time");
+        if (end != TIME_INFINITE && (segment->scratch[ref.units] & MARK_GARBAGE) == 0)
+            return refuse(census, "an ended version is not queued");
+        if (version->is_deleted != (end != newer_begin))
+            return refuse(census, "a version's deleted flag is wrong");
+        if (!version_count(census, ref))
+            return false;
+        if (version->begin <= census->horizon)
+            break;
+        newer_begin = version->begin;
+        ref.units = atomic_load(&version->older);
+    }
+    census->entry_count++;
+    census->key_count += atomic_load(&version_at(segment, newest)->end) == TIME_INFINITE;
+    return true;
+}
+
+static bool page_count_chains(struct census *census, const struct page *page)
+{
+    const struct table *table = census->table;
+
+    for (size_t place = 0; place < PAGE_ENTRIES; place++) {
+        uint64_t entry = atomic_load(&page->entries[place]);
+        struct block_ref newest = entry_version(entry);
+        struct bytes key;
+        uint64_t hash;
+
+        if (block_ref_is_none(newest))
+            continue;
+        if (!version_is_valid(table->segment, census->shard, newest))
+            return refuse(census, "an entry names a damaged version");
+        key = version_key(version_at(table->segment, newest));
+        hash = table_hash(table, key);
+        if (table_shard_of(table, hash) != census->shard || table_tag_of(table, hash) != entry_tag(entry))
+            return refuse(census, "a key is in the wrong shard or under a wrong tag");
+        if (page_find(table->segment, page, entry_tag(entry), key) != place)
+            return refuse(census, "a key has two entries");
+        if (!chain_count(census, newest, key))
+            return false;
+    }
+    return true;
+}
+
+static bool directory_range_is_valid(const struct census *census, struct chunk_ref chunk, size_t from, size_t to)
+{
+    for (size_t index = from; index < to; index++)
+        if (page_chunk_of(census->table, census->shard, tag_at(census->table, index)).number != chunk.number)
+            return false;
+    return true;
+}
+
+static bool pages_count(struct census *census)
+{
+    const struct table *table = census->table;
+    size_t count = (size_t)1 << table->directory_depth;
+
+    for (size_t index = 0; index < count;) {
+        struct chunk_ref chunk = page_chunk_of(table, census->shard, tag_at(table, index));
+        const struct page *page;
+
+        if (!chunk_ref_is_inside(table->segment, chunk) ||
+            chunk_owner(table->segment, chunk) != chunk_owner_word(CHUNK_PAGE, 0, census->shard))
+            return refuse(census, "the directory names a chunk that is no page of the shard");
+        page = page_at(table->segment, chunk);
+        if (!page_is_valid(page, &census->reason))
+            return false;
+        if (page->depth > table->directory_depth || atomic_load(&page->replaced_by) != 0 ||
+            (size_t)page->prefix << (table->directory_depth - page->depth) != index ||
+            !directory_range_is_valid(census, chunk, index, page_end_index(table, page)))
+            return refuse(census, "a page's depth and prefix disagree with the directory");
+        if (!mark_once(census, chunk_mark_index(table->segment, chunk), MARK_REACHED) ||
+            !page_count_chains(census, page))
+            return false;
+        census->page_count++;
+        index = page_end_index(table, page);
+    }
+    return true;
+}
+
+static bool chunks_are_reached(struct census *census)
+{
+    const struct segment *segment = census->table->segment;
+    struct chunk_ref chunk;
+
+    for (chunk.number = 1; chunk.number <= segment->chunk_count; chunk.number++) {
+        uint32_t word = chunk_owner(segment, chunk);
+
+        if ((word == chunk_owner_word(CHUNK_PAGE, 0, census->shard) ||
+             word == chunk_owner_word(CHUNK_VALUE, 0, census->shard)) &&
+            segment->scratch[chunk_mark_index(segment, chunk)] == 0)
+            return refuse(census, "a page or value chunk is owned but not reachable");
+    }
+    return true;
+}
+
+static bool counts_are_valid(struct census *census)
+{
+    const struct shard *shard = table_shard(census->table, census->shard);
+
+    if (atomic_load(&shard->key_count) != census->key_count ||
+        atomic_load(&shard->entry_count) != census->entry_count ||
+        atomic_load(&shard->page_count) != census->page_count)
+        return refuse(census, "a shard's counts are wrong");
+    if (atomic_load(&shard->membership_time) > census->clock)
+        return refuse(census, "a shard changed in the future");
+    return true;
+}
+
+bool table_shard_is_valid(const struct table *table, unsigned shard, const char **reason)
+{
+    struct census census = {
+        .table = table,
+        .shard = shard,
+        .horizon = atomic_load(&table->segment->header->horizon),
+        .clock = atomic_load(&table->segment->header->clock),
+    };
+    bool is_valid;
+
+    marks_clear(table->segment);
+    is_valid = garbage_count(&census) && pages_count(&census) && garbage_count_unreached(&census) &&
+               chunks_are_reached(&census) && counts_are_valid(&census) &&
+               allocator_is_valid(table->segment, &table_shard(table, shard)->allocator, shard,
+                                  table->segment->scratch, &census.reason);
+    marks_clear(table->segment);
+    *reason = census.reason;
+    return is_valid;
+}

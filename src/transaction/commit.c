@@ -1,0 +1,381 @@
+/* COMMIT. The functions stand in the order of the recipe in README.md, and the
+ * model (spec/engine.pml) uses their names. */
+#include "commit.h"
+
+#define COMMIT_ATTEMPTS_MAX 8u
+/* Ended versions cleaned beside each write: more than one, so that a queue shrinks. */
+#define CLEAN_PER_WRITE 2u
+#define CLEAN_MIN 2u
+
+struct commit {
+    struct participant *participant;
+    struct engine *engine;
+    struct commit_request *request;
+    struct commit_record *record; /* in shared memory */
+    uint64_t locked;              /* shards held */
+    uint64_t written;             /* shards with effective writes */
+    uint32_t redo_count;
+    struct chunk_ref redo_first; /* chain behind the built-in entries */
+    struct chunk_ref redo_last;
+};
+
+static uint64_t shard_bit(unsigned shard)
+{
+    return (uint64_t)1 << shard;
+}
+
+static uint64_t shards_wanted(const struct commit *commit)
+{
+    const struct commit_request *request = commit->request;
+    const struct table *table = &commit->engine->table;
+    uint64_t shards = request->scanned_shards;
+
+    for (size_t i = 0; i < request->count; i++)
+        shards |= shard_bit(request->writes[i].shard);
+    for (size_t i = 0; request->reads != NULL && i < request->reads->capacity; i++)
+        if (request->reads->entries[i].key_size != 0)
+            shards |= shard_bit(table_shard_of(table, request->reads->entries[i].hash));
+    return shards;
+}
+
+static void shards_unlock(struct commit *commit)
+{
+    for (; commit->locked != 0; commit->locked &= commit->locked - 1)
+        shard_release(commit->engine, (unsigned)__builtin_ctzll(commit->locked));
+}
+
+/* C1. Ascending, so that no two commits wait for each other; what was only read too, or write skew slips through. */
+static enum status commit_lock_shards(struct commit *commit)
+{
+    for (uint64_t left = shards_wanted(commit); left != 0; left &= left - 1) {
+        unsigned shard = (unsigned)__builtin_ctzll(left);
+        enum status status = shard_acquire(commit->engine, shard);
+
+        if (status != STATUS_OK) {
+            shards_unlock(commit);
+            return status;
+        }
+        commit->locked |= shard_bit(shard);
+    }
+    return STATUS_OK;
+}
+
+/* Times, never identity: versions come and go. Absent then and absent now is the same answer. */
+static bool read_still_holds(const struct commit *commit, const struct read_entry *read)
+{
+    const struct table *table = &commit->engine->table;
+    struct bytes key = read_set_key(commit->request->reads, read);
+    struct block_ref newest = table_find(table, table_shard_of(table, read->hash), read->hash, key);
+    const struct version *version;
+    uint64_t end;
+
+    if (block_ref_is_none(newest))
+        return read->was_there == 0;
+    version = version_at(table->segment, newest);
+    end = atomic_load_explicit(&version->end, memory_order_relaxed);
+    if (end != TIME_INFINITE)
+        return end <= commit->request->snapshot || read->was_there == 0;
+    return version->begin <= commit->request->snapshot;
+}
+
+static void conflict_note(struct participant *participant, struct bytes key)
+{
+    if (key.size > 0)
+        memcpy(participant->conflict_key_bytes, key.data, key.size);
+    participant->conflict_key = bytes_from(participant->conflict_key_bytes, key.size);
+}
+
+/* C2. */
+static enum status commit_validate(struct commit *commit)
+{
+    const struct commit_request *request = commit->request;
+
+    for (size_t i = 0; request->reads != NULL && i < request->reads->capacity; i++) {
+        const struct read_entry *read = &request->reads->entries[i];
+
+        if (read->key_size != 0 && !read_still_holds(commit, read)) {
+            conflict_note(commit->participant, read_set_key(request->reads, read));
+            return STATUS_CONFLICT;
+        }
+    }
+    for (uint64_t left = request->scanned_shards; left != 0; left &= left - 1) {
+        const struct shard *shard = table_shard(&commit->engine->table, (unsigned)__builtin_ctzll(left));
+
+        if (atomic_load_explicit(&shard->membership_time, memory_order_relaxed) > request->snapshot) {
+            conflict_note(commit->participant, bytes_from(NULL, 0));
+            return STATUS_CONFLICT;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Finds what each write meets; a DEL of what is not there drops out. */
+static void writes_resolve(struct commit *commit)
+{
+    const struct table *table = &commit->engine->table;
+
+    for (size_t i = 0; i < commit->request->count; i++) {
+        struct commit_write *write = &commit->request->writes[i];
+        struct block_ref newest = table_find(table, write->shard, write->hash, write->key);
+
+        write->is_insert = block_ref_is_none(newest);
+        if (write->kind != REDO_DEL)
+            continue;
+        if (write->is_insert || atomic_load(&version_at(table->segment, newest)->end) != TIME_INFINITE)
+            write->kind = REDO_NONE;
+        else
+            write->version = newest;
+    }
+}
+
+/* The new keys from writes[first] on that fall on one page; *next is behind the page. */
+static unsigned inserts_on_page(const struct commit *commit, size_t first, size_t *next)
+{
+    const struct commit_request *request = commit->request;
+    const struct table *table = &commit->engine->table;
+    unsigned shard = request->writes[first].shard;
+    uint64_t last = table_page_last_hash(table, shard, table_page_of(table, shard, request->writes[first].hash));
+    unsigned inserts = 0;
+    size_t i = first;
+
+    for (; i < request->count && request->writes[i].shard == shard && request->writes[i].hash <= last; i++)
+        inserts += request->writes[i].kind == REDO_PUT && request->writes[i].is_insert;
+    *next = i;
+    return inserts;
+}
+
+static enum status page_room_reserve(struct commit *commit)
+{
+    const struct commit_request *request = commit->request;
+
+    for (size_t i = 0; i < request->count;) {
+        size_t next;
+        unsigned inserts = inserts_on_page(commit, i, &next);
+        bool is_done = true;
+
+        if (inserts > 0) {
+            enum status status = table_make_room(&commit->engine->table, request->writes[i].shard,
+                                                 request->writes[i].hash, inserts, &is_done);
+            if (status != STATUS_OK)
+                return status;
+        }
+        if (is_done)
+            i = next;
+    }
+    return STATUS_OK;
+}
+
+static void value_fill(const struct commit *commit, const struct commit_write *write)
+{
+    struct segment *segment = commit->engine->segment;
+    size_t offset = 0;
+
+    if (commit->request->log == NULL) {
+        version_fill(segment, write->version, 0, write->value);
+        return;
+    }
+    while (offset < write->value_size) {
+        struct bytes piece = transaction_log_piece(commit->request->log, segment, write->value_position + offset,
+                                                   write->value_size - offset);
+
+        version_fill(segment, write->version, offset, piece);
+        offset += piece.size;
+    }
+}
+
+static struct redo_chunk *redo_chunk_at(const struct segment *segment, struct chunk_ref chunk)
+{
+    return (struct redo_chunk *)(void *)chunk_at(segment, chunk);
+}
+
+static bool redo_chunk_append(struct commit *commit)
+{
+    struct segment *segment = commit->engine->segment;
+    struct chunk_ref chunk = chunk_claim(segment, CHUNK_LOG, 0, commit->participant->slot_number);
+
+    if (chunk_ref_is_none(chunk))
+        return false;
+    redo_chunk_at(segment, chunk)->next = 0;
+    if (chunk_ref_is_none(commit->redo_first))
+        commit->redo_first = chunk;
+    else
+        redo_chunk_at(segment, commit->redo_last)->next = chunk.number;
+    commit->redo_last = chunk;
+    return true;
+}
+
+/* The record is IDLE still, so what its entries say counts for nobody yet. */
+static enum status redo_append(struct commit *commit, const struct commit_write *write)
+{
+    struct redo_entry entry = {write->version.units, (uint16_t)write->shard, (uint16_t)write->kind};
+    size_t in_chunks = commit->redo_count - SLOT_REDO_BUILT_IN;
+
+    if (commit->redo_count < SLOT_REDO_BUILT_IN) {
+        commit->record->built_in[commit->redo_count++] = entry;
+        return STATUS_OK;
+    }
+    if (in_chunks % REDO_CHUNK_ENTRIES == 0 && !redo_chunk_append(commit))
+        return STATUS_OUT_OF_MEMORY;
+    redo_chunk_at(commit->engine->segment, commit->redo_last)->entries[in_chunks % REDO_CHUNK_ENTRIES] = entry;
+    commit->redo_count++;
+    return STATUS_OK;
+}
+
+static void redo_chunks_release(struct segment *segment, struct chunk_ref chunk)
+{
+    while (!chunk_ref_is_none(chunk)) {
+        struct chunk_ref next = {redo_chunk_at(segment, chunk)->next};
+
+        chunk_release(segment, chunk);
+        chunk = next;
+    }
+}
+
+static enum status version_reserve_for(struct commit *commit, struct commit_write *write)
+{
+    if (write->kind != REDO_PUT)
+        return STATUS_OK;
+    write->version = table_reserve(&commit->engine->table, write->shard, write->key, write->value_size);
+    if (block_ref_is_none(write->version))
+        return STATUS_OUT_OF_MEMORY;
+    value_fill(commit, write);
+    return STATUS_OK;
+}
+
+static void commit_unreserve(struct commit *commit)
+{
+    for (size_t i = 0; i < commit->request->count; i++) {
+        struct commit_write *write = &commit->request->writes[i];
+
+        if (write->kind == REDO_PUT && !block_ref_is_none(write->version))
+            table_unreserve(&commit->engine->table, write->shard, write->version);
+        write->version = (struct block_ref){0};
+    }
+    redo_chunks_release(commit->engine->segment, commit->redo_first);
+}
+
+/* C3. Versions filled, room on the pages, redo entries: nothing after this can fail. */
+static enum status commit_reserve(struct commit *commit)
+{
+    enum status status;
+
+    writes_resolve(commit);
+    status = page_room_reserve(commit);
+    for (size_t i = 0; status == STATUS_OK && i < commit->request->count; i++) {
+        struct commit_write *write = &commit->request->writes[i];
+
+        status = version_reserve_for(commit, write);
+        if (status == STATUS_OK && write->kind != REDO_NONE) {
+            status = redo_append(commit, write);
+            commit->written |= shard_bit(write->shard);
+        }
+    }
+    if (status != STATUS_OK)
+        commit_unreserve(commit);
+    return status;
+}
+
+/* C4. Holding every lock: earlier, and a snapshot would see half of this commit. */
+static uint64_t commit_tick(const struct commit *commit)
+{
+    return atomic_fetch_add(&commit->engine->segment->header->clock, 1) + 1;
+}
+
+/* C5. The last store is the commit point. */
+static void commit_mark(struct commit *commit, uint64_t time)
+{
+    struct commit_record *record = commit->record;
+
+    INVARIANT(atomic_load_explicit(&record->word, memory_order_relaxed) == 0);
+    atomic_store_explicit(&record->redo_chunk, commit->redo_first.number, memory_order_release);
+    atomic_store_explicit(&record->redo_count, commit->redo_count, memory_order_release);
+    atomic_store_explicit(&record->pending, commit->written, memory_order_release);
+    atomic_store_explicit(&record->word, time << 1 | 1, memory_order_release);
+}
+
+static void shard_publish(struct commit *commit, unsigned shard, size_t *next, uint64_t time)
+{
+    const struct commit_request *request = commit->request;
+    struct table *table = &commit->engine->table;
+    unsigned writes = 0;
+
+    for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++) {
+        const struct commit_write *write = &request->writes[*next];
+
+        if (write->kind == REDO_PUT)
+            table_publish(table, shard, write->hash, write->version, time);
+        else if (write->kind == REDO_DEL)
+            table_end(table, shard, write->version, time);
+    }
+    if ((commit->written & shard_bit(shard)) == 0)
+        return;
+    /* Only this process, or the heir of this very lock, changes the bit. */
+    commit->written &= ~shard_bit(shard);
+    atomic_store_explicit(&commit->record->pending, commit->written, memory_order_release);
+    (void)table_clean(table, shard, writes * CLEAN_PER_WRITE + CLEAN_MIN);
+}
+
+/* C6. Per shard: publish, clear the bit, unlock. */
+static void commit_publish(struct commit *commit, uint64_t time)
+{
+    size_t next = 0;
+
+    for (; commit->locked != 0; commit->locked &= commit->locked - 1) {
+        unsigned shard = (unsigned)__builtin_ctzll(commit->locked);
+
+        shard_publish(commit, shard, &next, time);
+        shard_release(commit->engine, shard);
+    }
+}
+
+/* C7. IDLE first: a stale word beside a fresh `pending` would publish what is not committed, at an old time. */
+static void commit_finish(struct commit *commit)
+{
+    atomic_store_explicit(&commit->record->word, 0, memory_order_release);
+    atomic_store_explicit(&commit->record->redo_chunk, 0, memory_order_release);
+    atomic_store_explicit(&commit->record->redo_count, 0, memory_order_release);
+    redo_chunks_release(commit->engine->segment, commit->redo_first);
+}
+
+static enum status commit_attempt(struct participant *participant, struct commit_request *request)
+{
+    struct commit commit = {
+        .participant = participant,
+        .engine = participant->engine,
+        .request = request,
+        .record = &participant->slot->commit,
+    };
+    enum status status = commit_lock_shards(&commit);
+    uint64_t time;
+
+    if (status != STATUS_OK)
+        return status;
+    status = commit_validate(&commit);
+    if (status == STATUS_OK)
+        status = commit_reserve(&commit);
+    if (status != STATUS_OK || commit.written == 0) {
+        /* What changed nothing happened now, at the latest commit. */
+        if (status == STATUS_OK)
+            participant->times.snapshot = atomic_load(&commit.engine->segment->header->clock);
+        shards_unlock(&commit);
+        return status;
+    }
+    time = commit_tick(&commit);
+    commit_mark(&commit, time);
+    commit_publish(&commit, time);
+    commit_finish(&commit);
+    participant->times = (struct transaction_times){.snapshot = request->snapshot, .commit = time};
+    return STATUS_OK;
+}
+
+enum status commit_run(struct participant *participant, struct commit_request *request)
+{
+    enum status status = commit_attempt(participant, request);
+
+    for (unsigned attempt = 1; status == STATUS_OUT_OF_MEMORY && attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
+        if (!engine_reclaim(participant->engine))
+            break;
+        status = commit_attempt(participant, request);
+    }
+    return status;
+}

@@ -1,0 +1,33 @@
+/* The commit recipe, for transactions and single commands alike; private to this
+ * layer. The steps and their reasons stand in README.md. */
+#ifndef HAUSKV_TRANSACTION_COMMIT_H
+#define HAUSKV_TRANSACTION_COMMIT_H
+
+#include "transaction/transaction.h"
+
+struct commit_write {
+    uint64_t hash;
+    unsigned shard;
+    enum redo_kind kind; /* REDO_NONE once it turned out to change nothing */
+    struct bytes key;
+    struct bytes value;      /* where there is no log */
+    uint64_t value_position; /* in the log */
+    size_t value_size;
+    bool is_insert;           /* the key has no entry yet */
+    struct block_ref version; /* PUT: reserved; DEL: the one to end */
+};
+
+struct commit_request {
+    struct commit_write *writes; /* ascending by hash, each key once */
+    size_t count;
+    const struct transaction_log *log;  /* NULL: the values stand in writes */
+    const struct read_set *reads;       /* NULL: nothing to validate */
+    uint64_t scanned_shards;
+    uint64_t snapshot;
+};
+
+/* Runs the recipe; participant->times and conflict_key are set. STATUS_OK, STATUS_CONFLICT, STATUS_OUT_OF_MEMORY,
+ * STATUS_UNAVAILABLE; nothing is applied but for STATUS_OK. */
+enum status commit_run(struct participant *participant, struct commit_request *request);
+
+#endif

@@ -1,0 +1,64 @@
+/* Birth of an engine, and the one function that locks shards. */
+#include "transaction/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum status engine_create(const struct engine_options *options, struct engine **result,
+                          char reason[SEGMENT_REASON_BYTES])
+{
+    unsigned shard_count = options->shard_count == 0 ? table_shard_count_for(options->bytes) : options->shard_count;
+    struct segment_options segment_options = {.name = options->name, .bytes = options->bytes};
+    struct engine *engine = calloc(1, sizeof(*engine));
+    enum status status;
+
+    if (engine == NULL) {
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "no private memory");
+        return STATUS_INTERNAL;
+    }
+    status = segment_create(&segment_options, table_root_bytes(options->bytes, shard_count), table_fingerprint(),
+                            &engine->segment, reason);
+    if (status != STATUS_OK)
+        goto free_engine;
+    status = table_create(&engine->table, engine->segment, shard_count);
+    if (status != STATUS_OK) {
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "the segment is too small for %u shards", shard_count);
+        goto remove_segment;
+    }
+    *result = engine;
+    return STATUS_OK;
+
+remove_segment:
+    segment_unlink(engine->segment);
+    segment_detach(engine->segment);
+free_engine:
+    free(engine);
+    return status;
+}
+
+void engine_detach(struct engine *engine)
+{
+    segment_detach(engine->segment);
+    free(engine);
+}
+
+enum status shard_acquire(struct engine *engine, unsigned number)
+{
+    struct shard *shard = table_shard(&engine->table, number);
+    enum mutex_result result = robust_mutex_lock(&shard->mutex);
+
+    if (result == MUTEX_CLOSED)
+        return STATUS_UNAVAILABLE;
+    if (result == MUTEX_INHERITED)
+        recovery_shard(engine, number);
+    if (atomic_load_explicit(&shard->is_set_aside, memory_order_relaxed) != 0) {
+        robust_mutex_unlock(&shard->mutex);
+        return STATUS_UNAVAILABLE;
+    }
+    return STATUS_OK;
+}
+
+void shard_release(struct engine *engine, unsigned number)
+{
+    robust_mutex_unlock(&table_shard(&engine->table, number)->mutex);
+}

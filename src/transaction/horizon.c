@@ -1,0 +1,147 @@
+/* What no snapshot needs any more: the horizon, expiry, and looking for memory. */
+#include "platform/clock.h"
+#include "segment/process_table.h"
+#include "transaction/engine.h"
+
+#define HORIZON_INTERVAL_MIN 8u
+#define HORIZON_INTERVAL_MAX 256u
+
+static enum transaction_state state_of(uint64_t word)
+{
+    return (enum transaction_state)(word & 3u);
+}
+
+/* H2 for one slot. The pin of an expired transaction counts no more: nobody but
+ * its owner may store a pin, so this is how an expirer lets go of it. The owner
+ * pins everything before the state leaves EXPIRED; see README.md. */
+static uint64_t slot_smallest_pin(const struct process_slot *slot)
+{
+    uint64_t smallest = atomic_load(&slot->single_pin);
+
+    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
+        const struct transaction_slot *transaction = &slot->transactions[i];
+        bool is_expired = state_of(atomic_load(&transaction->state)) == TRANSACTION_EXPIRED;
+        uint64_t pin = atomic_load(&transaction->pin);
+
+        if (!is_expired && pin < smallest)
+            smallest = pin;
+    }
+    return smallest;
+}
+
+void horizon_advance(struct engine *engine)
+{
+    struct segment_header *header = engine->segment->header;
+    uint64_t smallest = atomic_load(&header->clock); /* H1: before any pin is read */
+    uint64_t horizon = atomic_load(&header->horizon);
+    unsigned count = process_slot_count(engine->segment);
+
+    for (unsigned number = 0; number < count && smallest > horizon; number++) {
+        const struct process_slot *slot = process_slot_at(engine->segment, number);
+        uint64_t pin;
+
+        if (atomic_load(&slot->claimed) == 0)
+            continue;
+        pin = slot_smallest_pin(slot);
+        if (pin < smallest)
+            smallest = pin;
+    }
+    while (horizon < smallest && !atomic_compare_exchange_weak(&header->horizon, &horizon, smallest))
+        continue;
+}
+
+/* Looking costs two cache lines a slot, so it is done the more rarely the more
+ * slots there are; in a small segment often enough to keep its garbage small. */
+static uint64_t horizon_interval(const struct engine *engine)
+{
+    uint64_t interval = engine->segment->chunk_count / 16;
+
+    if (interval < HORIZON_INTERVAL_MIN)
+        interval = HORIZON_INTERVAL_MIN;
+    if (interval > HORIZON_INTERVAL_MAX)
+        interval = HORIZON_INTERVAL_MAX;
+    return interval + process_slot_count(engine->segment);
+}
+
+void horizon_advance_if_due(struct engine *engine, uint64_t time)
+{
+    struct segment_header *header = engine->segment->header;
+    uint64_t due = atomic_load_explicit(&header->horizon_due, memory_order_relaxed);
+
+    /* One process wins; should it die now, the next interval comes. */
+    if (time >= due && atomic_compare_exchange_strong(&header->horizon_due, &due, time + horizon_interval(engine)))
+        horizon_advance(engine);
+}
+
+bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms)
+{
+    struct transaction_slot *transaction = &process_slot_at(engine->segment, slot)->transactions[index];
+    uint64_t word = atomic_load(&transaction->state);
+
+    /* The word's sequence grows whenever its owner comes back to IDLE, so the
+     * CAS fails if the time read here is not of this idleness. */
+    return state_of(word) == TRANSACTION_IDLE && atomic_load(&transaction->idle_since_ms) < idle_before_ms &&
+           atomic_compare_exchange_strong(&transaction->state, &word,
+                                          (word & ~(uint64_t)3u) | TRANSACTION_EXPIRED);
+}
+
+unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms)
+{
+    unsigned count = process_slot_count(engine->segment);
+    unsigned expired = 0;
+
+    for (unsigned slot = 0; slot < count; slot++)
+        for (unsigned index = 0; index < SLOT_TRANSACTIONS_MAX; index++)
+            expired += transaction_expire(engine, slot, index, idle_before_ms);
+    return expired;
+}
+
+/* Expires the transaction with the oldest pin below the clock among those idle long enough. */
+static bool oldest_idle_expire(struct engine *engine)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t idle_before_ms = now > RECLAIM_IDLE_MS ? now - RECLAIM_IDLE_MS : 0;
+    uint64_t oldest = atomic_load(&engine->segment->header->clock);
+    unsigned count = process_slot_count(engine->segment);
+    unsigned slot_found = 0;
+    unsigned index_found = SLOT_TRANSACTIONS_MAX;
+
+    for (unsigned slot = 0; slot < count; slot++)
+        for (unsigned index = 0; index < SLOT_TRANSACTIONS_MAX; index++) {
+            const struct transaction_slot *transaction = &process_slot_at(engine->segment, slot)->transactions[index];
+            uint64_t pin = atomic_load(&transaction->pin);
+
+            if (state_of(atomic_load(&transaction->state)) == TRANSACTION_IDLE && pin < oldest &&
+                atomic_load(&transaction->idle_since_ms) < idle_before_ms) {
+                oldest = pin;
+                slot_found = slot;
+                index_found = index;
+            }
+        }
+    return index_found < SLOT_TRANSACTIONS_MAX &&
+           transaction_expire(engine, slot_found, index_found, idle_before_ms);
+}
+
+static unsigned all_shards_clean(struct engine *engine)
+{
+    unsigned cleaned = 0;
+
+    horizon_advance(engine);
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
+        if (shard_acquire(engine, shard) != STATUS_OK)
+            continue;
+        cleaned += table_clean(&engine->table, shard, UINT32_MAX);
+        shard_release(engine, shard);
+    }
+    return cleaned;
+}
+
+bool engine_reclaim(struct engine *engine)
+{
+    if (all_shards_clean(engine) > 0)
+        return true;
+    while (oldest_idle_expire(engine))
+        if (all_shards_clean(engine) > 0)
+            return true;
+    return false;
+}

@@ -1,0 +1,422 @@
+/* Participants, open transactions and their commands; SCAN and COUNT are in
+ * scan.c, the commit recipe is in commit.c. */
+#include "transaction/transaction.h"
+
+#include <stdlib.h>
+
+#include "commit.h"
+#include "platform/clock.h"
+#include "statement.h"
+
+static uint64_t state_word(uint64_t sequence, enum transaction_state state)
+{
+    return sequence << 2 | state;
+}
+
+static struct transaction_slot *slot_of(const struct participant *participant, unsigned number)
+{
+    return &participant->slot->transactions[number - 1];
+}
+
+static struct transaction *transaction_of(struct participant *participant, unsigned number)
+{
+    REQUIRE(number >= 1 && number <= TRANSACTION_COUNT_MAX);
+    REQUIRE(participant->transactions[number - 1].is_open);
+    return &participant->transactions[number - 1];
+}
+
+/* --- participants --- */
+
+static enum status slot_take(struct engine *engine, unsigned *number)
+{
+    switch (process_slot_claim(engine->segment, number)) {
+    case SLOT_CLAIMED:
+        return STATUS_OK;
+    case SLOT_INHERITED:
+        if (slot_drain(engine, *number) != STATUS_OK)
+            return STATUS_UNAVAILABLE;
+        process_slot_mark_drained(engine->segment, *number);
+        return STATUS_OK;
+    case SLOT_BUSY:
+    case SLOT_NONE:
+    default:
+        return STATUS_TOO_MANY_CLIENTS;
+    }
+}
+
+enum status participant_open(struct engine *engine, struct participant **result)
+{
+    struct participant *participant = calloc(1, sizeof(*participant));
+    enum status status;
+
+    if (participant == NULL)
+        return STATUS_INTERNAL;
+    status = slot_take(engine, &participant->slot_number);
+    if (status != STATUS_OK) {
+        free(participant);
+        return status;
+    }
+    participant->engine = engine;
+    participant->slot = process_slot_at(engine->segment, participant->slot_number);
+    *result = participant;
+    return STATUS_OK;
+}
+
+void participant_close(struct participant *participant)
+{
+    for (unsigned number = 1; number <= TRANSACTION_COUNT_MAX; number++) {
+        struct transaction *transaction = &participant->transactions[number - 1];
+
+        if (transaction->is_open)
+            transaction_rollback(participant, number);
+        transaction_log_deinit(&transaction->log, participant->engine->segment);
+        read_set_deinit(&transaction->reads);
+    }
+    process_slot_release(participant->engine->segment, participant->slot_number);
+    free(participant);
+}
+
+/* --- entering and leaving --- */
+
+/* IDLE to RUNNING. Fails if somebody made it EXPIRED, or, after a timeout, because it is. */
+static enum status transaction_enter(struct participant *participant, unsigned number)
+{
+    struct transaction *transaction = transaction_of(participant, number);
+    uint64_t idle = transaction->state_word;
+    uint64_t running = (idle & ~(uint64_t)3u) | TRANSACTION_RUNNING;
+
+    return atomic_compare_exchange_strong(&slot_of(participant, number)->state, &idle, running) ? STATUS_OK
+                                                                                               : STATUS_TIMEOUT;
+}
+
+/* RUNNING to IDLE, with the next sequence number: whoever looked at the last idleness cannot expire this one. */
+static void transaction_leave(struct participant *participant, unsigned number)
+{
+    struct transaction *transaction = transaction_of(participant, number);
+    struct transaction_slot *slot = slot_of(participant, number);
+
+    transaction->state_word = state_word((transaction->state_word >> 2) + 1, TRANSACTION_IDLE);
+    atomic_store_explicit(&slot->idle_since_ms, clock_monotonic_ms(), memory_order_relaxed);
+    atomic_store_explicit(&slot->state, transaction->state_word, memory_order_release);
+}
+
+/* From RUNNING or EXPIRED, where nobody else changes the state. */
+static void transaction_end(struct participant *participant, unsigned number)
+{
+    struct transaction *transaction = transaction_of(participant, number);
+    struct transaction_slot *slot = slot_of(participant, number);
+
+    transaction_log_clear(&transaction->log, participant->engine->segment);
+    read_set_clear(&transaction->reads);
+    transaction->scanned_shards = 0;
+    transaction->is_open = false;
+    transaction->state_word = state_word((transaction->state_word >> 2) + 1, TRANSACTION_FREE);
+    atomic_store_explicit(&slot->pin, PIN_NONE, memory_order_release);
+    atomic_store_explicit(&slot->state, transaction->state_word, memory_order_release);
+}
+
+/* B1 to B3 of README.md: everything is pinned before the clock is read, so no cleaner can slip in between. */
+enum status transaction_begin(struct participant *participant, enum isolation isolation, unsigned *number)
+{
+    struct transaction *transaction;
+    struct transaction_slot *slot;
+    unsigned index = 0;
+
+    REQUIRE(isolation < ISOLATION_COUNT);
+    if (isolation == ISOLATION_LOCKING)
+        return STATUS_DENIED;
+    while (index < TRANSACTION_COUNT_MAX && participant->transactions[index].is_open)
+        index++;
+    if (index == TRANSACTION_COUNT_MAX)
+        return STATUS_TOO_LARGE;
+    transaction = &participant->transactions[index];
+    slot = &participant->slot->transactions[index];
+    transaction->is_open = true;
+    transaction->isolation = isolation;
+    transaction->state_word = state_word((atomic_load(&slot->state) >> 2) + 1, TRANSACTION_RUNNING);
+    atomic_store(&slot->pin, PIN_EVERYTHING);
+    atomic_store(&slot->state, transaction->state_word);
+    transaction->snapshot = atomic_load(&participant->engine->segment->header->clock);
+    atomic_store_explicit(&slot->pin, isolation == ISOLATION_SERIALIZABLE ? transaction->snapshot : PIN_NONE,
+                          memory_order_release);
+    *number = index + 1;
+    transaction_leave(participant, *number);
+    return STATUS_OK;
+}
+
+/* --- reading --- */
+
+static bool pins_its_snapshot(const struct transaction *transaction)
+{
+    return transaction != NULL && transaction->isolation == ISOLATION_SERIALIZABLE;
+}
+
+static _Atomic uint64_t *statement_pin(const struct statement *statement)
+{
+    return statement->transaction == NULL ? &statement->participant->slot->single_pin
+                                          : &slot_of(statement->participant, statement->number)->pin;
+}
+
+enum status statement_begin(struct statement *statement, struct participant *participant, unsigned number,
+                            bool wants_snapshot)
+{
+    enum status status;
+
+    *statement = (struct statement){.participant = participant, .number = number, .snapshot = TIME_INFINITE};
+    if (number != TRANSACTION_SINGLE) {
+        statement->transaction = transaction_of(participant, number);
+        status = transaction_enter(participant, number);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (pins_its_snapshot(statement->transaction)) {
+        statement->snapshot = statement->transaction->snapshot;
+        return STATUS_OK;
+    }
+    /* What a lock shows now cannot be freed while everything is pinned. */
+    atomic_store(statement_pin(statement), PIN_EVERYTHING);
+    if (wants_snapshot)
+        statement->snapshot = atomic_load(&participant->engine->segment->header->clock);
+    return STATUS_OK;
+}
+
+void statement_end(const struct statement *statement)
+{
+    if (!pins_its_snapshot(statement->transaction))
+        atomic_store_explicit(statement_pin(statement), PIN_NONE, memory_order_release);
+    if (statement->transaction != NULL)
+        transaction_leave(statement->participant, statement->number);
+}
+
+struct block_ref version_visible_at(const struct segment *segment, struct block_ref newest, uint64_t snapshot)
+{
+    struct block_ref ref = newest;
+
+    while (!block_ref_is_none(ref)) {
+        const struct version *version = version_at(segment, ref);
+
+        if (version->begin <= snapshot) {
+            uint64_t end = atomic_load_explicit(&version->end, memory_order_relaxed);
+
+            return end > snapshot || end == TIME_INFINITE ? ref : (struct block_ref){0};
+        }
+        ref.units = atomic_load_explicit(&version->older, memory_order_relaxed);
+    }
+    return ref;
+}
+
+static enum status shared_get(struct statement *statement, uint64_t hash, struct bytes key, struct value_view *view)
+{
+    struct participant *participant = statement->participant;
+    struct engine *engine = participant->engine;
+    unsigned shard = table_shard_of(&engine->table, hash);
+    enum status status = shard_acquire(engine, shard);
+    struct block_ref version;
+
+    if (status != STATUS_OK)
+        return status;
+    version = version_visible_at(engine->segment, table_find(&engine->table, shard, hash, key), statement->snapshot);
+    if (statement->transaction == NULL)
+        participant->times.snapshot = atomic_load(&engine->segment->header->clock);
+    shard_release(engine, shard);
+    if (block_ref_is_none(version))
+        return STATUS_NOT_FOUND;
+    *view = (struct value_view){
+        .segment = engine->segment,
+        .version = version,
+        .size = version_at(engine->segment, version)->value_size,
+    };
+    return STATUS_OK;
+}
+
+/* What the transaction itself wrote comes first; only what it read from others is validated. */
+static enum status statement_get(struct statement *statement, struct bytes key, struct value_view *view)
+{
+    const struct segment *segment = statement->participant->engine->segment;
+    struct transaction *transaction = statement->transaction;
+    uint64_t hash = table_hash(&statement->participant->engine->table, key);
+    struct log_write write;
+    enum status status;
+    enum status noted;
+
+    if (transaction != NULL && transaction_log_find(&transaction->log, segment, hash, key, &write)) {
+        if (write.kind == REDO_DEL)
+            return STATUS_NOT_FOUND;
+        *view = (struct value_view){
+            .segment = segment,
+            .log = &transaction->log,
+            .position = write.value_position,
+            .size = write.value_size,
+        };
+        return STATUS_OK;
+    }
+    status = shared_get(statement, hash, key, view);
+    if (!pins_its_snapshot(transaction) || (status != STATUS_OK && status != STATUS_NOT_FOUND))
+        return status;
+    noted = read_set_add(&transaction->reads, hash, key, status == STATUS_OK);
+    return noted == STATUS_OK ? status : noted;
+}
+
+enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
+                            struct value_view *view)
+{
+    struct statement statement;
+    enum status status;
+
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
+    if (number == TRANSACTION_SINGLE)
+        participant->times = (struct transaction_times){0};
+    status = statement_begin(&statement, participant, number, false);
+    if (status != STATUS_OK)
+        return status;
+    status = statement_get(&statement, key, view);
+    if (status != STATUS_OK)
+        statement_end(&statement);
+    return status;
+}
+
+void transaction_get_done(struct participant *participant, unsigned number)
+{
+    struct statement statement = {.participant = participant, .number = number};
+
+    if (number != TRANSACTION_SINGLE)
+        statement.transaction = transaction_of(participant, number);
+    statement_end(&statement);
+}
+
+struct bytes value_view_piece(const struct value_view *view, size_t offset)
+{
+    REQUIRE(offset <= view->size);
+    if (view->log != NULL)
+        return transaction_log_piece(view->log, view->segment, view->position + offset, view->size - offset);
+    return version_piece(view->segment, version_at(view->segment, view->version), offset);
+}
+
+/* --- writing --- */
+
+static enum status log_append(struct participant *participant, unsigned number, enum redo_kind kind,
+                              struct bytes key, struct bytes value)
+{
+    struct transaction *transaction = transaction_of(participant, number);
+    struct engine *engine = participant->engine;
+    uint64_t hash = table_hash(&engine->table, key);
+    enum status status = transaction_enter(participant, number);
+
+    if (status != STATUS_OK)
+        return status;
+    do
+        status = transaction_log_append(&transaction->log, engine->segment, participant->slot_number, kind, hash, key,
+                                        value);
+    while (status == STATUS_OUT_OF_MEMORY && engine_reclaim(engine));
+    transaction_leave(participant, number);
+    return status;
+}
+
+static enum status single_write(struct participant *participant, enum redo_kind kind, struct bytes key,
+                                struct bytes value)
+{
+    struct engine *engine = participant->engine;
+    uint64_t hash = table_hash(&engine->table, key);
+    struct commit_write write = {
+        .hash = hash,
+        .shard = table_shard_of(&engine->table, hash),
+        .kind = kind,
+        .key = key,
+        .value = value,
+        .value_size = value.size,
+    };
+    struct commit_request request = {.writes = &write, .count = 1};
+    enum status status;
+
+    participant->times = (struct transaction_times){0};
+    status = commit_run(participant, &request);
+    if (participant->times.commit != 0) {
+        participant->times.snapshot = participant->times.commit;
+        horizon_advance_if_due(engine, participant->times.commit);
+    }
+    return status;
+}
+
+enum status transaction_put(struct participant *participant, unsigned number, struct bytes key, struct bytes value)
+{
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
+    if (value.size > VALUE_BYTES_MAX)
+        return STATUS_TOO_LARGE;
+    if (number == TRANSACTION_SINGLE)
+        return single_write(participant, REDO_PUT, key, value);
+    return log_append(participant, number, REDO_PUT, key, value);
+}
+
+enum status transaction_del(struct participant *participant, unsigned number, struct bytes key)
+{
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
+    if (number == TRANSACTION_SINGLE)
+        return single_write(participant, REDO_DEL, key, bytes_from(NULL, 0));
+    return log_append(participant, number, REDO_DEL, key, bytes_from(NULL, 0));
+}
+
+/* --- ending --- */
+
+static struct commit_write commit_write_of(const struct participant *participant, const struct log_write *write)
+{
+    return (struct commit_write){
+        .hash = write->hash,
+        .shard = table_shard_of(&participant->engine->table, write->hash),
+        .kind = write->kind,
+        .key = write->key,
+        .value_position = write->value_position,
+        .value_size = write->value_size,
+    };
+}
+
+static enum status log_commit(struct participant *participant, const struct transaction *transaction)
+{
+    size_t count = transaction->log.count;
+    struct log_write *log_writes = calloc(count, sizeof(*log_writes));
+    struct commit_write *writes = calloc(count, sizeof(*writes));
+    enum status status = STATUS_INTERNAL;
+
+    if (log_writes != NULL && writes != NULL) {
+        bool validates = transaction->isolation == ISOLATION_SERIALIZABLE;
+        struct commit_request request = {
+            .writes = writes,
+            .count = count,
+            .log = &transaction->log,
+            .reads = validates ? &transaction->reads : NULL,
+            .scanned_shards = validates ? transaction->scanned_shards : 0,
+            .snapshot = transaction->snapshot,
+        };
+
+        transaction_log_sorted(&transaction->log, participant->engine->segment, log_writes);
+        for (size_t i = 0; i < count; i++)
+            writes[i] = commit_write_of(participant, &log_writes[i]);
+        status = commit_run(participant, &request);
+    }
+    free(log_writes);
+    free(writes);
+    return status;
+}
+
+enum status transaction_commit(struct participant *participant, unsigned number)
+{
+    const struct transaction *transaction = transaction_of(participant, number);
+    enum status status = transaction_enter(participant, number);
+
+    participant->times = (struct transaction_times){.snapshot = transaction->snapshot};
+    if (status == STATUS_OK && transaction->log.count > 0)
+        status = log_commit(participant, transaction);
+    transaction_end(participant, number);
+    if (participant->times.commit != 0)
+        horizon_advance_if_due(participant->engine, participant->times.commit);
+    return status;
+}
+
+void transaction_rollback(struct participant *participant, unsigned number)
+{
+    const struct transaction *transaction = transaction_of(participant, number);
+
+    /* Whether it was idle or expired, nobody else changes the state from here on. */
+    (void)transaction_enter(participant, number);
+    participant->times = (struct transaction_times){.snapshot = transaction->snapshot};
+    transaction_end(participant, number);
+}

@@ -1,0 +1,71 @@
+/* Everything that must be true of a segment in which nobody is. */
+#include "segment/process_table.h"
+#include "transaction/engine.h"
+
+/* Nobody inside: no lock held, no commit under way. */
+static bool slots_are_valid(const struct engine *engine, const char **reason)
+{
+    unsigned count = process_slot_count(engine->segment);
+
+    for (unsigned number = 0; number < count; number++) {
+        const struct process_slot *slot = process_slot_at(engine->segment, number);
+
+        if (!process_slot_is_valid(engine->segment, number, reason))
+            return false;
+        if (atomic_load(&slot->commit.word) != 0) {
+            *reason = "a commit is not finished";
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Chunks of slots and logs belong to slots that exist and are claimed; no more chunks are free than the hint says. */
+static bool owners_are_valid(const struct engine *engine, const char **reason)
+{
+    const struct segment *segment = engine->segment;
+    unsigned slot_count = process_slot_count(segment);
+    uint32_t free_count = segment->chunk_count - segment_chunks_used(segment);
+    struct chunk_ref chunk;
+
+    *reason = NULL;
+    for (chunk.number = 1; *reason == NULL && chunk.number <= segment->chunk_count; chunk.number++) {
+        uint32_t word = chunk_owner(segment, chunk);
+        unsigned owner = chunk_owner_owner(word);
+
+        switch (chunk_owner_kind(word)) {
+        case CHUNK_LOG:
+            if (owner >= slot_count || atomic_load(&process_slot_at(segment, owner)->claimed) == 0)
+                *reason = "a log's chunk belongs to no process";
+            break;
+        case CHUNK_SLOT:
+            if (owner >= SEGMENT_SLOT_BLOCKS_MAX || atomic_load(&segment->header->slot_blocks[owner]) != chunk.number)
+                *reason = "a chunk of slots is not in use";
+            break;
+        case CHUNK_PAGE:
+        case CHUNK_BLOCK:
+        case CHUNK_VALUE:
+            if (owner >= engine->table.shard_count)
+                *reason = "a chunk belongs to no shard";
+            break;
+        case CHUNK_FREE:
+        case CHUNK_KIND_COUNT:
+        default:
+            break;
+        }
+    }
+    if (*reason == NULL && free_count > atomic_load(&segment->header->chunks_free_at_most))
+        *reason = "more chunks are free than the hint says";
+    return *reason == NULL;
+}
+
+bool segment_is_valid(const struct engine *engine, const char **reason)
+{
+    if (!segment_header_is_valid(engine->segment, reason) || !slots_are_valid(engine, reason) ||
+        !owners_are_valid(engine, reason))
+        return false;
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
+        if (!table_shard_is_valid(&engine->table, shard, reason))
+            return false;
+    return true;
+}

@@ -1,0 +1,238 @@
+#include "support/store_flaw.h"
+
+#include <stdlib.h>
+
+#define LARGE_BYTES 4096u
+#define NOW_AND_THEN 50u
+
+struct flawed_store {
+    struct store base;
+    struct store *inner;
+    enum store_flaw flaw;
+};
+
+struct flawed_session {
+    struct store_session base;
+    struct store_session *inner;
+    enum store_flaw flaw;
+    unsigned keys_scanned;
+    bool has_written[STORE_TRANSACTIONS_MAX + 1];
+};
+
+static const struct store_operations operations;
+
+static struct flawed_session *session_of(const struct store_session *session)
+{
+    REQUIRE(session->operations == &operations);
+    return (struct flawed_session *)(uintptr_t)session;
+}
+
+static enum status flawed_session_open(struct store *base, struct store_session **result)
+{
+    struct flawed_store *store = (struct flawed_store *)base;
+    struct flawed_session *session = calloc(1, sizeof(*session));
+
+    REQUIRE(session != NULL);
+    session->base.operations = &operations;
+    session->flaw = store->flaw;
+    *result = &session->base;
+    return store_session_open(store->inner, &session->inner);
+}
+
+static void flawed_session_close(struct store_session *base)
+{
+    store_session_close(session_of(base)->inner);
+    free(base);
+}
+
+static enum status flawed_begin(struct store_session *base, enum isolation isolation, store_transaction *transaction)
+{
+    struct flawed_session *session = session_of(base);
+    bool is_weakened = session->flaw == STORE_FLAW_NO_VALIDATION && isolation == ISOLATION_SERIALIZABLE;
+    enum status status =
+        store_begin(session->inner, is_weakened ? ISOLATION_READ_COMMITTED : isolation, transaction);
+
+    if (status == STATUS_OK)
+        session->has_written[*transaction] = false;
+    return status;
+}
+
+struct cut {
+    const struct store_sink *sink;
+};
+
+static void cut_write(void *context, struct bytes piece)
+{
+    const struct cut *cut = context;
+    size_t lost = piece.size >= LARGE_BYTES ? 1 : 0;
+
+    cut->sink->write(cut->sink->context, bytes_slice(piece, 0, piece.size - lost));
+}
+
+static enum status flawed_get(struct store_session *base, store_transaction transaction, struct bytes key,
+                              const struct store_sink *sink)
+{
+    struct flawed_session *session = session_of(base);
+    struct cut cut = {sink};
+    struct store_sink cutting = {cut_write, &cut};
+
+    if (session->flaw == STORE_FLAW_VALUE_CUT && sink != NULL)
+        return store_get(session->inner, transaction, key, &cutting);
+    if (session->flaw == STORE_FLAW_ABSENT_NOT_VALIDATED && !session->has_written[transaction] &&
+        store_get(session->inner, STORE_SINGLE, key, NULL) == STATUS_NOT_FOUND)
+        return STATUS_NOT_FOUND;
+    return store_get(session->inner, transaction, key, sink);
+}
+
+static enum status flawed_put(struct store_session *base, store_transaction transaction, struct bytes key,
+                              struct bytes value)
+{
+    struct flawed_session *session = session_of(base);
+
+    session->has_written[transaction] = true;
+    if (session->flaw == STORE_FLAW_DIRTY_WRITE)
+        return store_put(session->inner, STORE_SINGLE, key, value);
+    return store_put(session->inner, transaction, key, value);
+}
+
+static enum status flawed_del(struct store_session *base, store_transaction transaction, struct bytes key)
+{
+    struct flawed_session *session = session_of(base);
+
+    session->has_written[transaction] = true;
+    if (session->flaw == STORE_FLAW_DEL_IGNORED)
+        return STATUS_OK;
+    return store_del(session->inner, transaction, key);
+}
+
+struct skipping {
+    struct flawed_session *session;
+    struct store_scan *scan;
+};
+
+static void skipping_key(void *context, struct bytes key)
+{
+    struct skipping *skipping = context;
+
+    if (++skipping->session->keys_scanned % NOW_AND_THEN != 0)
+        skipping->scan->key(skipping->scan->context, key);
+}
+
+static enum status flawed_scan(struct store_session *base, store_transaction transaction, struct store_scan *scan)
+{
+    struct flawed_session *session = session_of(base);
+    struct skipping skipping = {session, scan};
+    struct store_scan inner = *scan;
+    enum status status;
+
+    if (session->flaw == STORE_FLAW_SCAN_SKIPS) {
+        inner.key = skipping_key;
+        inner.context = &skipping;
+    }
+    status = store_scan(session->inner, session->flaw == STORE_FLAW_SCAN_SEES_LATEST ? STORE_SINGLE : transaction,
+                        &inner);
+    scan->cursor = inner.cursor;
+    if (session->flaw == STORE_FLAW_SCAN_CURSOR_OFF && inner.cursor > 0)
+        scan->cursor--;
+    return status;
+}
+
+static enum status flawed_count(struct store_session *base, store_transaction transaction, struct bytes prefix,
+                                uint64_t *count)
+{
+    struct flawed_session *session = session_of(base);
+    bool forgets = session->flaw == STORE_FLAW_COUNT_FORGETS_OWN;
+
+    return store_count(session->inner, forgets ? STORE_SINGLE : transaction, prefix, count);
+}
+
+static enum status flawed_commit(struct store_session *base, store_transaction transaction, struct bytes *conflict_key)
+{
+    static const unsigned char wrong_key[] = "a key that nobody has";
+    struct flawed_session *session = session_of(base);
+    bool only_read = !session->has_written[transaction];
+    enum status status;
+
+    if (session->flaw == STORE_FLAW_COMMIT_DROPS) {
+        store_rollback(session->inner, transaction);
+        return STATUS_OK;
+    }
+    status = store_commit(session->inner, transaction, conflict_key);
+    if (session->flaw == STORE_FLAW_NEEDLESS_CONFLICT && status == STATUS_OK && only_read) {
+        status = STATUS_CONFLICT;
+        if (conflict_key != NULL)
+            *conflict_key = bytes_from(NULL, 0);
+    }
+    if (session->flaw == STORE_FLAW_WRONG_CONFLICT_KEY && status == STATUS_CONFLICT && conflict_key != NULL)
+        *conflict_key = bytes_from(wrong_key, sizeof(wrong_key));
+    return status;
+}
+
+static void flawed_rollback(struct store_session *base, store_transaction transaction)
+{
+    struct flawed_session *session = session_of(base);
+
+    if (session->flaw == STORE_FLAW_ROLLBACK_COMMITS)
+        store_commit(session->inner, transaction, NULL);
+    else
+        store_rollback(session->inner, transaction);
+}
+
+static struct store_times flawed_times(const struct store_session *base)
+{
+    return store_session_times(session_of(base)->inner);
+}
+
+static size_t flawed_value_bytes_max(const struct store *store)
+{
+    return store_value_bytes_max(((const struct flawed_store *)store)->inner);
+}
+
+static const struct store_operations operations = {
+    .session_open = flawed_session_open,
+    .session_close = flawed_session_close,
+    .begin = flawed_begin,
+    .get = flawed_get,
+    .put = flawed_put,
+    .del = flawed_del,
+    .scan = flawed_scan,
+    .count = flawed_count,
+    .commit = flawed_commit,
+    .rollback = flawed_rollback,
+    .times = flawed_times,
+    .value_bytes_max = flawed_value_bytes_max,
+};
+
+const char *store_flaw_description(enum store_flaw flaw)
+{
+    static const char *const descriptions[STORE_FLAW_COUNT] = {
+        [STORE_FLAW_NONE] = "none",
+#define FLAW(name, description) [STORE_FLAW_##name] = description,
+#include "support/store_flaw.def"
+#undef FLAW
+    };
+
+    REQUIRE(flaw < STORE_FLAW_COUNT);
+    return descriptions[flaw];
+}
+
+struct store *store_flaw_create(struct store *inner, enum store_flaw flaw)
+{
+    struct flawed_store *store = calloc(1, sizeof(*store));
+
+    REQUIRE(store != NULL && flaw < STORE_FLAW_COUNT);
+    store->base.operations = &operations;
+    store->inner = inner;
+    store->flaw = flaw;
+    return &store->base;
+}
+
+void store_flaw_destroy(struct store *store)
+{
+    free(store);
+}
+
+struct store_session *store_flaw_inner_session(struct store_session *session)
+{
+    return session->operations == &operations ? session_of(session)->inner : session;
+}
