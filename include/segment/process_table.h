@@ -16,6 +16,8 @@
 
 #define SLOT_TRANSACTIONS_MAX 8u
 #define SLOT_REDO_BUILT_IN 8u
+/* For what the layers above count: theirs to lay out, zero at birth, kept when the slot changes hands. */
+#define SLOT_COUNTERS_BYTES 512u
 #define PIN_NONE UINT64_MAX
 #define PIN_EVERYTHING 0u
 
@@ -69,6 +71,7 @@ struct process_slot {
     _Alignas(64) _Atomic uint64_t single_pin;
     struct transaction_slot transactions[SLOT_TRANSACTIONS_MAX];
     _Alignas(64) struct commit_record commit;
+    _Alignas(64) unsigned char counters[SLOT_COUNTERS_BYTES];
 };
 
 #define SLOTS_PER_BLOCK (CHUNK_BYTES / sizeof(struct process_slot))
@@ -89,6 +92,9 @@ enum slot_claim process_slot_claim_number(struct segment *segment, unsigned numb
 
 /* After the drain of an inherited slot: it is an ordinary claimed one from now on. */
 void process_slot_mark_drained(struct segment *segment, unsigned number);
+
+/* Gives up an inherited slot that cannot be drained: it stays as it is, for good, for the operator. */
+void process_slot_abandon(struct segment *segment, unsigned number);
 
 /* Gives the caller's slot back; it must have nothing open. */
 void process_slot_release(struct segment *segment, unsigned number);

@@ -34,7 +34,9 @@
 #define SEGMENT_FORMAT_VERSION 1u
 #define SEGMENT_BYTES_MAX ((size_t)1 << 36)
 #define SEGMENT_NAME_BYTES_MAX 64u
-#define SEGMENT_REASON_BYTES 256u
+#define SEGMENT_PATH_BYTES_MAX 256u
+#define SEGMENT_DIRECTORY "/dev/shm" /* where POSIX shared memory lives on Linux */
+#define SEGMENT_REASON_BYTES 512u
 #define SEGMENT_SLOT_BLOCKS_MAX (CHUNK_BYTES / 16)
 
 enum chunk_kind {
@@ -70,11 +72,14 @@ struct segment_header {
     uint64_t chunks_offset;
     uint32_t format_version;
     uint32_t chunk_count;
+    uint32_t master_pid; /* for people: who made it */
+    uint32_t unused;
     unsigned char hash_key[SIPHASH_KEY_BYTES];
     struct robust_mutex slots_mutex; /* for adding a block of slots only */
     /* Free chunks, or more (a death between two steps loses a decrement, never
      * an increment): zero says that looking for one is in vain. */
     _Atomic uint32_t chunks_free_at_most;
+    _Atomic uint32_t chunks_free_lowest; /* for statistics; may miss a moment */
 
     /* The commit clock: the time of the newest commit; see src/transaction/README.md. */
     _Alignas(64) _Atomic uint64_t clock;
@@ -100,6 +105,7 @@ struct size_classes {
 struct segment {
     unsigned char *base;
     size_t bytes;
+    size_t mapped_bytes; /* bytes, rounded up to the directory's pages */
     struct segment_header *header;
     _Atomic uint32_t *owners;  /* [1..chunk_count] */
     struct chunk_info *infos;  /* [1..chunk_count] */
@@ -109,22 +115,24 @@ struct segment {
     uint32_t claim_hint; /* where this process looks for a free chunk first */
     unsigned char *scratch; /* private and untouched until a rebuild: one byte per unit */
     int descriptor;         /* -1: anonymous */
-    char name[SEGMENT_NAME_BYTES_MAX + 2];
+    char path[SEGMENT_PATH_BYTES_MAX]; /* empty: anonymous */
+    const char *huge_pages;            /* what was had, for people */
     struct size_classes classes;
 };
 
 struct segment_options {
-    const char *name; /* without slash; NULL: anonymous memory, shared with children only */
-    size_t bytes;     /* rounded down to chunks; a hard limit for everything inside */
+    const char *name;      /* without slash; NULL: anonymous memory, shared with children only */
+    const char *directory; /* a mounted tmpfs or hugetlbfs; NULL: SEGMENT_DIRECTORY */
+    size_t bytes;          /* rounded down to chunks; a hard limit for everything inside */
+    bool is_fresh;         /* an existing segment that no living server has is discarded */
 };
 
-/* Makes a segment and maps it. root_bytes is the size of the upper layer's area,
- * zeroed; fingerprint is mixed with this layer's own. Only the master (or a
- * test) calls it. The segment is owned (flock) by the descriptor, which children
- * inherit. Returns
- *   STATUS_DENIED         an object of that name exists
+/* Makes a segment, the file hauskv-NAME of the directory, and maps it. root_bytes is the size of the upper layer's area,
+ * zeroed; fingerprint is mixed with this layer's own. Only the master (or a test) calls it. The segment is owned
+ * (flock) by the descriptor, which children inherit; so while one of them lives, no other server gets it. Returns
+ *   STATUS_DENIED         a segment of that name is in use, is somebody else's, or exists and is_fresh was not said
  *   STATUS_OUT_OF_MEMORY  the system cannot give so much shared memory now
- *   STATUS_TOO_LARGE      bytes out of range: too small for the root and a few chunks, or over 64 GiB
+ *   STATUS_TOO_LARGE      bytes out of range: too small for the root and a few chunks, or over 64 GiB; or the name is too long
  *   STATUS_INTERNAL       the system refused otherwise
  * and in all these cases a sentence in reason. */
 enum status segment_create(const struct segment_options *options, size_t root_bytes, uint64_t fingerprint,

@@ -2,19 +2,23 @@
 #ifndef HAUSKV_STORE_SHARED_STORE_H
 #define HAUSKV_STORE_SHARED_STORE_H
 
+#include <sys/types.h>
+
 #include "store/store.h"
 
 struct engine;
 
-#define SHARED_STORE_REASON_BYTES 256u
+#define SHARED_STORE_REASON_BYTES 512u
 
 struct shared_store_options {
-    const char *name;     /* of the shared-memory object, without slash; NULL: anonymous, inherited by fork */
-    size_t bytes;         /* hard limit of what is held; 0 is out of range */
-    unsigned shard_count; /* 0: by size; a power of two up to 64 otherwise */
+    const char *name;      /* of the shared-memory object, without slash; NULL: anonymous, inherited by fork */
+    const char *directory; /* a mounted tmpfs or hugetlbfs; NULL: where POSIX shared memory lives */
+    size_t bytes;          /* hard limit of what is held; 0 is out of range */
+    unsigned shard_count;  /* 0: by size; a power of two up to 64 otherwise */
+    bool is_fresh;         /* an existing object that no living server has is discarded */
 };
 
-/* Makes a new, empty store. STATUS_DENIED: the name exists. STATUS_OUT_OF_MEMORY: the system has not so much shared memory.
+/* Makes a new, empty store. STATUS_DENIED: the name is taken; the reason says by whom. STATUS_OUT_OF_MEMORY: the system has not so much shared memory.
  * STATUS_TOO_LARGE: bytes out of range. STATUS_INTERNAL: the system refused. Only the master (or a test) calls it;
  * children made by fork use the same store. */
 enum status shared_store_create(const struct shared_store_options *options, struct store **store);
@@ -38,6 +42,43 @@ bool shared_store_is_valid(struct store *store, const char **reason);
 /* Expires an open transaction of a session, as the housekeeper would; false if it is expired already. Any time, by the
  * session's own process. */
 bool shared_store_expire(struct store_session *session, store_transaction transaction);
+
+/* --- for the server --- */
+
+struct shared_store_statistics {
+    uint64_t keys;
+    uint64_t limit_bytes; /* what can be held at all, overhead included */
+    uint64_t used_bytes;  /* of that, in whole chunks */
+    uint64_t peak_bytes;
+    unsigned shards;
+    double load_factor; /* keys' entries per place in the table's pages */
+    const char *huge_pages;
+};
+
+void shared_store_statistics(struct store *store, struct shared_store_statistics *statistics);
+
+#define SHARED_STORE_COUNTERS_BYTES_MAX 512u
+
+/* The counters that a session's place in the store keeps for its user: `bytes` bytes, all zero in a new store, kept when
+ * another session gets the place. Only the session's process writes them. */
+void *shared_store_session_counters(struct store_session *session, size_t bytes);
+
+/* Calls visit with the counters of every place, of living sessions and ended ones. */
+void shared_store_counters_each(struct store *store, void (*visit)(void *context, const void *counters),
+                                void *context);
+
+/* Expires every transaction that is idle longer than idle_ms; returns how many. Any process. */
+unsigned shared_store_expire_idle(struct store *store, uint64_t idle_ms);
+
+/* One round of housekeeping: clears up after sessions whose process died, and frees what no snapshot needs. Whether
+ * anything was done. Any process. */
+bool shared_store_tidy(struct store *store);
+
+/* A process that serves sessions calls it once: see recovery_count_deaths. */
+void shared_store_count_deaths(void);
+
+/* Whoever waited for a dead process calls it with its pid: see engine_bury. */
+void shared_store_bury(struct store *store, pid_t dead);
 
 /* Below the interface: statistics, housekeeping, tests. */
 struct engine *shared_store_engine(struct store *store);

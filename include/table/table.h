@@ -19,7 +19,7 @@ struct shard {
     _Alignas(64) struct robust_mutex mutex;
     _Atomic uint64_t membership_time; /* the newest commit that inserted or deleted a key here */
     _Atomic uint32_t is_set_aside;    /* recovery gave up: answers unavailable */
-    uint32_t unused;
+    _Atomic uint32_t deaths;          /* heirs that died of repairing it */
     /* Derived, made anew by table_rebuild: */
     _Atomic uint64_t key_count; /* keys that are there for a new reader; read without lock for statistics */
     _Atomic uint64_t entry_count;

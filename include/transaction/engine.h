@@ -4,6 +4,8 @@
 #ifndef HAUSKV_TRANSACTION_ENGINE_H
 #define HAUSKV_TRANSACTION_ENGINE_H
 
+#include <sys/types.h>
+
 #include "platform/status.h"
 #include "table/table.h"
 
@@ -14,9 +16,11 @@ struct engine {
 };
 
 struct engine_options {
-    const char *name;     /* NULL: anonymous, for children of this process only */
-    size_t bytes;         /* hard limit of everything that clients make it hold */
-    unsigned shard_count; /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
+    const char *name;      /* NULL: anonymous, for children of this process only */
+    const char *directory; /* NULL: SEGMENT_DIRECTORY */
+    size_t bytes;          /* hard limit of everything that clients make it hold */
+    unsigned shard_count;  /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
+    bool is_fresh;         /* see segment_options */
 };
 
 /* Makes a new, empty engine. The outcomes and the reason are segment_create's. */
@@ -38,6 +42,10 @@ void horizon_advance(struct engine *engine);
 /* The same, if enough commits went by since somebody last did. */
 void horizon_advance_if_due(struct engine *engine, uint64_t time);
 
+/* Raises the horizon and frees in all shards, one after the other, what ended before it; returns how many versions. The
+ * caller holds no lock. */
+unsigned engine_clean(struct engine *engine);
+
 /* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction that is
  * idle longest (over RECLAIM_IDLE_MS) and tries again. Whether anything was freed. The caller holds no lock. */
 #define RECLAIM_IDLE_MS 10000u
@@ -50,11 +58,28 @@ bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, ui
 /* Ends every transaction idle since before idle_before_ms; returns how many. */
 unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms);
 
-/* Recovery; see recovery.c. The caller holds the shard's inherited lock; it is consistent afterwards. */
+/* --- after a death; see recovery.c --- */
+
+/* How many heirs may die of one log or shard before it is set aside. */
+#define RECOVERY_DEATHS_MAX 3u
+
+/* Repairs a shard whose inherited lock the caller holds, or sets it aside; the lock is consistent afterwards. */
 void recovery_shard(struct engine *engine, unsigned shard);
-/* Clears what a dead process left in its slot; the caller inherited the slot's life. STATUS_UNAVAILABLE: a shard that its
+
+/* Clears what a dead process left in its slot, whose life the caller inherited. STATUS_UNAVAILABLE: a shard that its
  * commit needs is set aside; the slot must stay as it is. */
 enum status slot_drain(struct engine *engine, unsigned slot);
+
+/* Drains and frees every slot of the dead; returns how many. Any process; the housekeeper's work. */
+unsigned slots_drain_dead(struct engine *engine);
+
+/* From now on, if this process dies of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT while it repairs what another left, that
+ * is counted against what it repaired. A worker calls it once; the signals do what they did before. */
+void recovery_count_deaths(void);
+
+/* Does what the kernel does for the locks of a thread that ends, where the kernel was outrun (the OOM reaper can take
+ * the memory first). Only for whoever just waited for that process, before anybody can have its pid again. */
+void engine_bury(struct engine *engine, pid_t dead);
 
 /* Everything: header, chunks, every block reachable or free and not both, chains, shards, pages, counts, logs, pins. Nobody
  * else may be inside. *reason names the first thing wrong. */

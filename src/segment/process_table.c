@@ -1,7 +1,7 @@
 /* Slots of processes; see the header for the rules. */
 #include "segment/process_table.h"
 
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 unsigned process_slot_count(const struct segment *segment)
@@ -40,6 +40,7 @@ static void slot_init(struct process_slot *slot)
     atomic_store(&slot->commit.redo_chunk, 0);
     atomic_store(&slot->commit.redo_count, 0);
     atomic_store(&slot->commit.deaths, 0);
+    memset(slot->counters, 0, sizeof(slot->counters));
 }
 
 /* A process that died while it added a block left its chunk unpublished. */
@@ -134,6 +135,11 @@ void process_slot_mark_drained(struct segment *segment, unsigned number)
 
     robust_mutex_mark_consistent(&slot->life);
     slot_take(slot);
+}
+
+void process_slot_abandon(struct segment *segment, unsigned number)
+{
+    robust_mutex_unlock(&process_slot_at(segment, number)->life); /* not consistent: closed from now on */
 }
 
 void process_slot_release(struct segment *segment, unsigned number)

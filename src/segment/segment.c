@@ -2,20 +2,23 @@
 #include "segment/segment.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
+#include "platform/file.h"
 #include "segment/allocator.h"
 #include "segment/process_table.h"
 
 #define SEGMENT_MAGIC 0x31766b7375616825u /* "%hauskv1", little endian */
 #define CHUNK_COUNT_MIN 4u
+#define LEFTOVERS_WAIT_MS 2000u
+#define LEFTOVERS_POLL_US 20000u
 
 struct segment_layout {
     size_t root_offset;
@@ -92,9 +95,11 @@ static void header_init(struct segment *segment, const struct segment_layout *la
     header->chunks_offset = layout->chunks_offset;
     header->format_version = SEGMENT_FORMAT_VERSION;
     header->chunk_count = layout->chunk_count;
+    header->master_pid = (uint32_t)getpid();
     siphash_key_random(header->hash_key);
     robust_mutex_init(&header->slots_mutex);
     atomic_store(&header->chunks_free_at_most, layout->chunk_count);
+    atomic_store(&header->chunks_free_lowest, layout->chunk_count);
     atomic_store(&header->clock, 1);
     atomic_store(&header->horizon, 0);
     atomic_store(&header->horizon_due, 1);
@@ -122,53 +127,138 @@ static enum status refuse(char reason[SEGMENT_REASON_BYTES], enum status status,
     return status;
 }
 
-/* posix_fallocate starts over after a signal, so a busy timer could keep it for
- * ever: signals wait meanwhile. */
-static int reserve(int descriptor, size_t bytes)
+/* Whom the header of an existing object names; 0 if it is none of ours. */
+static uint32_t object_master(int descriptor)
 {
-    sigset_t all;
-    sigset_t before;
-    int error;
+    struct segment_header header;
+    size_t size = 0;
 
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &before);
-    error = posix_fallocate(descriptor, 0, (off_t)bytes);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (file_read(descriptor, &header, sizeof(header), &size) != 0 || size < sizeof(header) ||
+        header.magic != SEGMENT_MAGIC)
+        return 0;
+    return header.master_pid;
+}
+
+/* The processes of a server that just died hold its segment until they noticed: they get a moment. */
+static int object_lock(int descriptor, uint32_t master)
+{
+    bool may_wait = master != 0 && kill((pid_t)master, 0) != 0 && errno == ESRCH;
+    uint64_t end_ms = clock_monotonic_ms() + LEFTOVERS_WAIT_MS;
+    int error = file_lock(descriptor);
+
+    while (error == EWOULDBLOCK && may_wait && clock_monotonic_ms() < end_ms) {
+        (void)usleep(LEFTOVERS_POLL_US);
+        error = file_lock(descriptor);
+    }
     return error;
 }
 
-static enum status object_create(struct segment *segment, const char *name, char reason[SEGMENT_REASON_BYTES])
+/* Removes an existing object, if that was asked for and nobody uses it. */
+static enum status object_discard(const struct segment *segment, bool is_fresh, char reason[SEGMENT_REASON_BYTES])
 {
+    struct file_identity identity;
+    enum status status = STATUS_DENIED;
+    uint32_t master;
+    int descriptor;
+    int error = file_open(segment->path, FILE_READ_WRITE, &descriptor);
+
+    if (error != 0)
+        return refuse(reason, STATUS_DENIED, "a segment of that name exists and cannot be opened", error);
+    error = file_identify(descriptor, &identity);
+    if (error != 0 || !identity.is_regular || identity.owner != geteuid() || identity.permissions != 0600) {
+        (void)refuse(reason, STATUS_DENIED, "the segment's file belongs to another user or has a foreign mode", error);
+        goto close_object;
+    }
+    master = object_master(descriptor);
+    error = object_lock(descriptor, master);
+    if (error == EWOULDBLOCK) {
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s is in use by the server with pid %u", segment->path, master);
+        goto close_object;
+    }
+    if (error != 0 || !is_fresh) {
+        (void)refuse(reason, STATUS_DENIED, "the segment of an earlier server exists; --fresh discards it", error);
+        goto close_object;
+    }
+    status = unlink(segment->path) == 0 ? STATUS_OK
+                                        : refuse(reason, STATUS_INTERNAL, "cannot remove the old segment", errno);
+close_object:
+    (void)file_close(&descriptor);
+    return status;
+}
+
+/* Pages of a hugetlbfs come whole. */
+static size_t page_bytes_of(int descriptor)
+{
+    struct statfs file_system;
+
+    if (fstatfs(descriptor, &file_system) != 0 || file_system.f_bsize < 4096)
+        return 4096;
+    return (size_t)file_system.f_bsize;
+}
+
+static enum status object_create(struct segment *segment, const struct segment_options *options,
+                                 char reason[SEGMENT_REASON_BYTES])
+{
+    const char *directory = options->directory == NULL ? SEGMENT_DIRECTORY : options->directory;
+    int length = snprintf(segment->path, sizeof(segment->path), "%s/hauskv-%s", directory, options->name);
+    enum status status = STATUS_OK;
     int error;
 
-    (void)snprintf(segment->name, sizeof(segment->name), "/%s", name);
-    segment->descriptor = shm_open(segment->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (segment->descriptor < 0 && errno == EEXIST)
-        return refuse(reason, STATUS_DENIED, "a segment of that name exists", 0);
-    if (segment->descriptor < 0)
-        return refuse(reason, STATUS_INTERNAL, "cannot create the segment", errno);
-    if (flock(segment->descriptor, LOCK_EX | LOCK_NB) != 0) {
-        error = errno;
-        goto remove_object;
+    if (length < 0 || (size_t)length >= sizeof(segment->path))
+        return refuse(reason, STATUS_TOO_LARGE, "the segment's path is too long", 0);
+    error = file_create(segment->path, 0600, &segment->descriptor);
+    if (error == EEXIST) {
+        status = object_discard(segment, options->is_fresh, reason);
+        if (status != STATUS_OK)
+            return status;
+        error = file_create(segment->path, 0600, &segment->descriptor);
     }
-    error = reserve(segment->descriptor, segment->bytes);
     if (error != 0)
-        goto remove_object;
-    return STATUS_OK;
-
-remove_object:
-    shm_unlink(segment->name);
-    close(segment->descriptor);
-    segment->descriptor = -1;
+        return refuse(reason, error == EEXIST ? STATUS_DENIED : STATUS_INTERNAL, "cannot create the segment", error);
+    error = file_lock(segment->descriptor);
+    segment->mapped_bytes = round_up(segment->bytes, page_bytes_of(segment->descriptor));
+    if (error == 0)
+        error = file_reserve(segment->descriptor, segment->mapped_bytes);
+    if (error == 0)
+        return STATUS_OK;
+    (void)unlink(segment->path);
+    (void)file_close(&segment->descriptor);
     if (error == ENOSPC || error == ENOMEM || error == EFBIG)
         return refuse(reason, STATUS_OUT_OF_MEMORY, "the system has not so much shared memory", error);
     return refuse(reason, STATUS_INTERNAL, "cannot reserve the segment", error);
 }
 
-static enum status map(struct segment *segment, char reason[SEGMENT_REASON_BYTES])
+/* Whether the system gives huge pages to shared memory for which they are advised. */
+static bool system_has_huge_shared_memory(void)
+{
+    char text[128] = "";
+    size_t size = 0;
+    int descriptor;
+
+    if (file_open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", FILE_READ, &descriptor) != 0)
+        return false;
+    (void)file_read(descriptor, text, sizeof(text) - 1, &size);
+    (void)file_close(&descriptor);
+    return strstr(text, "[advise]") != NULL || strstr(text, "[always]") != NULL ||
+           strstr(text, "[within_size]") != NULL || strstr(text, "[force]") != NULL;
+}
+
+static const char *huge_pages_advise(const struct segment *segment, const struct segment_options *options)
+{
+    if (segment->descriptor >= 0 && page_bytes_of(segment->descriptor) > 4096)
+        return "hugetlbfs";
+    if (madvise(segment->base, segment->mapped_bytes, MADV_HUGEPAGE) != 0)
+        return "none: the kernel has none";
+    if (options->directory != NULL)
+        return "advised: the directory's mount decides";
+    return system_has_huge_shared_memory() ? "transparent" : "none: shmem_enabled does not allow them";
+}
+
+static enum status map(struct segment *segment, const struct segment_options *options,
+                       char reason[SEGMENT_REASON_BYTES])
 {
     int flags = segment->descriptor < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
-    void *base = mmap(NULL, segment->bytes, PROT_READ | PROT_WRITE, flags, segment->descriptor, 0);
+    void *base = mmap(NULL, segment->mapped_bytes, PROT_READ | PROT_WRITE, flags, segment->descriptor, 0);
     void *scratch;
 
     if (base == MAP_FAILED)
@@ -177,11 +267,12 @@ static enum status map(struct segment *segment, char reason[SEGMENT_REASON_BYTES
     scratch = mmap(NULL, segment->bytes / REFERENCE_UNIT_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (scratch == MAP_FAILED) {
-        munmap(base, segment->bytes);
+        munmap(base, segment->mapped_bytes);
         return refuse(reason, STATUS_OUT_OF_MEMORY, "cannot map a rebuild's scratch memory", errno);
     }
     segment->base = base;
     segment->scratch = scratch;
+    segment->huge_pages = huge_pages_advise(segment, options);
     return STATUS_OK;
 }
 
@@ -192,18 +283,20 @@ enum status segment_create(const struct segment_options *options, size_t root_by
     struct segment *segment;
     enum status status;
 
-    REQUIRE(options->name == NULL || strlen(options->name) <= SEGMENT_NAME_BYTES_MAX);
+    if (options->name != NULL && (strlen(options->name) > SEGMENT_NAME_BYTES_MAX || strchr(options->name, '/') != NULL))
+        return refuse(reason, STATUS_TOO_LARGE, "the segment's name is too long or has a slash", 0);
     if (!layout_compute(options->bytes, root_bytes, &layout))
         return refuse(reason, STATUS_TOO_LARGE, "the segment's size is out of range", 0);
     segment = calloc(1, sizeof(*segment));
     if (segment == NULL)
         return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
     segment->bytes = layout.chunks_offset + (size_t)layout.chunk_count * CHUNK_BYTES;
+    segment->mapped_bytes = segment->bytes;
     segment->descriptor = -1;
-    status = options->name == NULL ? STATUS_OK : object_create(segment, options->name, reason);
+    status = options->name == NULL ? STATUS_OK : object_create(segment, options, reason);
     if (status != STATUS_OK)
         goto free_handle;
-    status = map(segment, reason);
+    status = map(segment, options, reason);
     if (status != STATUS_OK)
         goto close_object;
     handle_init(segment, &layout);
@@ -212,10 +305,8 @@ enum status segment_create(const struct segment_options *options, size_t root_by
     return STATUS_OK;
 
 close_object:
-    if (segment->descriptor >= 0) {
-        segment_unlink(segment);
-        close(segment->descriptor);
-    }
+    segment_unlink(segment);
+    (void)file_close(&segment->descriptor);
 free_handle:
     free(segment);
     return status;
@@ -224,16 +315,22 @@ free_handle:
 void segment_detach(struct segment *segment)
 {
     munmap(segment->scratch, segment->bytes / REFERENCE_UNIT_BYTES);
-    munmap(segment->base, segment->bytes);
-    if (segment->descriptor >= 0)
-        close(segment->descriptor);
+    munmap(segment->base, segment->mapped_bytes);
+    (void)file_close(&segment->descriptor);
     free(segment);
 }
 
 void segment_unlink(const struct segment *segment)
 {
-    if (segment->name[0] != '\0')
-        shm_unlink(segment->name);
+    if (segment->path[0] != '\0')
+        (void)unlink(segment->path);
+}
+
+/* For statistics only: two at once may miss the lower of their two numbers. */
+static void lowest_note(struct segment_header *header, uint32_t free_count)
+{
+    if (free_count < atomic_load_explicit(&header->chunks_free_lowest, memory_order_relaxed))
+        atomic_store_explicit(&header->chunks_free_lowest, free_count, memory_order_relaxed);
 }
 
 /* Looks at the owners from `from` to before `to` for a free chunk and takes it. */
@@ -245,7 +342,7 @@ static struct chunk_ref claim_between(struct segment *segment, uint32_t from, ui
         uint32_t owner = atomic_load_explicit(&segment->owners[number], memory_order_relaxed);
 
         if (owner == 0 && atomic_compare_exchange_strong(&segment->owners[number], &owner, word)) {
-            atomic_fetch_sub(&segment->header->chunks_free_at_most, 1);
+            lowest_note(segment->header, atomic_fetch_sub(&segment->header->chunks_free_at_most, 1) - 1);
             segment->claim_hint = number + 1;
             chunk.number = number;
             return chunk;

@@ -2,10 +2,13 @@
 
 #include <stdlib.h>
 
+#include "platform/clock.h"
 #include "transaction/transaction.h"
 
 _Static_assert(STORE_KEY_BYTES_MAX == KEY_BYTES_MAX, "the interface promises what the table takes");
 _Static_assert(STORE_TRANSACTIONS_MAX == TRANSACTION_COUNT_MAX, "the interface promises what a slot takes");
+_Static_assert(SHARED_STORE_COUNTERS_BYTES_MAX == SLOT_COUNTERS_BYTES, "the interface promises what a slot has");
+_Static_assert(SHARED_STORE_REASON_BYTES == SEGMENT_REASON_BYTES, "a reason fits");
 _Static_assert(STORE_SINGLE == TRANSACTION_SINGLE, "the same name for no transaction");
 
 struct shared_store {
@@ -162,8 +165,10 @@ enum status shared_store_create(const struct shared_store_options *options, stru
 {
     struct engine_options engine_options = {
         .name = options->name,
+        .directory = options->directory,
         .bytes = options->bytes,
         .shard_count = options->shard_count,
+        .is_fresh = options->is_fresh,
     };
     struct shared_store *store = calloc(1, sizeof(*store));
     enum status status;
@@ -222,4 +227,70 @@ bool shared_store_expire(struct store_session *session, store_transaction transa
 struct engine *shared_store_engine(struct store *store)
 {
     return shared(store)->engine;
+}
+
+void shared_store_statistics(struct store *store, struct shared_store_statistics *statistics)
+{
+    const struct engine *engine = engine_of(store);
+    const struct segment *segment = engine->segment;
+    uint32_t used = segment_chunks_used(segment);
+    uint32_t used_most = segment->chunk_count - atomic_load(&segment->header->chunks_free_lowest);
+    uint64_t entries = 0;
+    uint64_t places = 0;
+
+    *statistics = (struct shared_store_statistics){
+        .limit_bytes = (uint64_t)segment->chunk_count * CHUNK_BYTES,
+        .used_bytes = (uint64_t)used * CHUNK_BYTES,
+        .peak_bytes = (uint64_t)(used > used_most ? used : used_most) * CHUNK_BYTES,
+        .shards = engine->table.shard_count,
+        .huge_pages = segment->huge_pages,
+    };
+    for (unsigned i = 0; i < engine->table.shard_count; i++) {
+        const struct shard *shard = table_shard(&engine->table, i);
+
+        statistics->keys += atomic_load(&shard->key_count);
+        entries += atomic_load(&shard->entry_count);
+        places += (uint64_t)atomic_load(&shard->page_count) * PAGE_ENTRIES;
+    }
+    statistics->load_factor = places == 0 ? 0 : (double)entries / (double)places;
+}
+
+void *shared_store_session_counters(struct store_session *session, size_t bytes)
+{
+    REQUIRE(bytes <= SHARED_STORE_COUNTERS_BYTES_MAX);
+    return participant_of(session)->slot->counters;
+}
+
+void shared_store_counters_each(struct store *store, void (*visit)(void *context, const void *counters),
+                                void *context)
+{
+    const struct segment *segment = engine_of(store)->segment;
+    unsigned count = process_slot_count(segment);
+
+    for (unsigned number = 0; number < count; number++)
+        visit(context, process_slot_at(segment, number)->counters);
+}
+
+unsigned shared_store_expire_idle(struct store *store, uint64_t idle_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    return now_ms <= idle_ms ? 0 : transactions_expire(shared(store)->engine, now_ms - idle_ms);
+}
+
+bool shared_store_tidy(struct store *store)
+{
+    bool has_drained = slots_drain_dead(shared(store)->engine) > 0;
+
+    return engine_clean(shared(store)->engine) > 0 || has_drained;
+}
+
+void shared_store_count_deaths(void)
+{
+    recovery_count_deaths();
+}
+
+void shared_store_bury(struct store *store, pid_t dead)
+{
+    engine_bury(shared(store)->engine, dead);
 }

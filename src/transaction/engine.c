@@ -8,7 +8,12 @@ enum status engine_create(const struct engine_options *options, struct engine **
                           char reason[SEGMENT_REASON_BYTES])
 {
     unsigned shard_count = options->shard_count == 0 ? table_shard_count_for(options->bytes) : options->shard_count;
-    struct segment_options segment_options = {.name = options->name, .bytes = options->bytes};
+    struct segment_options segment_options = {
+        .name = options->name,
+        .directory = options->directory,
+        .bytes = options->bytes,
+        .is_fresh = options->is_fresh,
+    };
     struct engine *engine = calloc(1, sizeof(*engine));
     enum status status;
 

@@ -122,7 +122,7 @@ static bool oldest_idle_expire(struct engine *engine)
            transaction_expire(engine, slot_found, index_found, idle_before_ms);
 }
 
-static unsigned all_shards_clean(struct engine *engine)
+unsigned engine_clean(struct engine *engine)
 {
     unsigned cleaned = 0;
 
@@ -138,10 +138,10 @@ static unsigned all_shards_clean(struct engine *engine)
 
 bool engine_reclaim(struct engine *engine)
 {
-    if (all_shards_clean(engine) > 0)
+    if (engine_clean(engine) > 0)
         return true;
     while (oldest_idle_expire(engine))
-        if (all_shards_clean(engine) > 0)
+        if (engine_clean(engine) > 0)
             return true;
     return false;
 }

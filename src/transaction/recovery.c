@@ -1,10 +1,40 @@
-/* What is done after a death. Both functions may themselves be killed at any
- * instruction and begun again by somebody else; neither takes a second shard
- * lock. Recipe R of README.md. */
+/* What is done after a death. recovery_shard and slot_drain may themselves be
+ * killed at any instruction and begun again by somebody else; neither takes a
+ * second shard lock. Recipe R of README.md. */
+#include <signal.h>
+
+#include "platform/diagnostic.h"
 #include "segment/process_table.h"
 #include "transaction/engine.h"
 
 #define COMMITTED(word) ((word) != 0)
+
+/* What this process is repairing now, for the handler below; else NULL. */
+static _Atomic uint32_t *volatile blamed;
+
+/* SIGKILL cannot be caught, so it never counts: it says nothing against what was being repaired. */
+static void death_count(int signal_number)
+{
+    _Atomic uint32_t *deaths = blamed;
+
+    if (deaths != NULL)
+        atomic_fetch_add(deaths, 1);
+    (void)raise(signal_number); /* SA_RESETHAND: does the default when this handler returns */
+}
+
+void recovery_count_deaths(void)
+{
+    static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+
+    for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
+        struct sigaction action = {.sa_handler = death_count, .sa_flags = (int)SA_RESETHAND};
+        int result;
+
+        (void)sigemptyset(&action.sa_mask);
+        result = sigaction(deadly[i], &action, NULL);
+        INVARIANT(result == 0);
+    }
+}
 
 static void redo_shard(struct engine *engine, struct process_slot *slot, unsigned shard)
 {
@@ -25,26 +55,60 @@ static void redo_shard(struct engine *engine, struct process_slot *slot, unsigne
         else if (entry->kind == REDO_DEL)
             table_redo_end(&engine->table, shard, version, time);
     }
+    /* The record is its slot's drain's from here on: not even deaths may be counted there any more. */
+    blamed = NULL;
     atomic_fetch_and(&commit->pending, ~((uint64_t)1 << shard));
 }
 
-/* R1: finish a page split. R2: redo. R3: rebuild what is derived. R4: consistent.
- * Redo goes first: it needs no memory and no derived data, and after it the
- * table alone reaches everything that lives, so the rebuild cannot free a
- * committed version that was not published yet. */
-void recovery_shard(struct engine *engine, unsigned shard)
+/* False: one of the commits that this shard waits for has killed too many heirs. */
+static bool redo_all(struct engine *engine, unsigned shard)
 {
     unsigned count = process_slot_count(engine->segment);
 
-    table_repair_directory(&engine->table, shard);
     for (unsigned number = 0; number < count; number++) {
         struct process_slot *slot = process_slot_at(engine->segment, number);
+        struct commit_record *commit = &slot->commit;
 
-        if (COMMITTED(atomic_load(&slot->commit.word)) && (atomic_load(&slot->commit.pending) >> shard & 1) != 0)
-            redo_shard(engine, slot, shard);
+        if (!COMMITTED(atomic_load(&commit->word)) || (atomic_load(&commit->pending) >> shard & 1) == 0)
+            continue;
+        if (atomic_load(&commit->deaths) >= RECOVERY_DEATHS_MAX)
+            return false;
+        blamed = &commit->deaths;
+        redo_shard(engine, slot, shard);
     }
-    table_rebuild(&engine->table, shard);
-    robust_mutex_mark_consistent(&table_shard(&engine->table, shard)->mutex);
+    return true;
+}
+
+/* R1: finish a page split. R2: redo. R3: rebuild what is derived. Redo goes
+ * first: it needs no memory and no derived data, and after it the table alone
+ * reaches everything that lives, so the rebuild cannot free a committed version
+ * that was not published yet. */
+static bool shard_repair(struct engine *engine, unsigned number)
+{
+    struct shard *shard = table_shard(&engine->table, number);
+
+    if (atomic_load(&shard->deaths) >= RECOVERY_DEATHS_MAX)
+        return false;
+    blamed = &shard->deaths;
+    table_repair_directory(&engine->table, number);
+    if (!redo_all(engine, number))
+        return false;
+    blamed = &shard->deaths;
+    table_rebuild(&engine->table, number);
+    blamed = NULL;
+    atomic_store(&shard->deaths, 0);
+    return true;
+}
+
+void recovery_shard(struct engine *engine, unsigned number)
+{
+    struct shard *shard = table_shard(&engine->table, number);
+    bool was_set_aside = atomic_load(&shard->is_set_aside) != 0;
+
+    if (!was_set_aside && !shard_repair(engine, number))
+        atomic_store(&shard->is_set_aside, 1);
+    blamed = NULL;
+    robust_mutex_mark_consistent(&shard->mutex); /* R4 */
 }
 
 static enum status pending_drain(struct engine *engine, struct process_slot *slot)
@@ -96,4 +160,50 @@ enum status slot_drain(struct engine *engine, unsigned number)
     }
     atomic_store(&slot->single_pin, PIN_NONE);
     return STATUS_OK;
+}
+
+static bool dead_slot_drain(struct engine *engine, unsigned number)
+{
+    switch (process_slot_claim_number(engine->segment, number)) {
+    case SLOT_INHERITED:
+        if (slot_drain(engine, number) != STATUS_OK) {
+            process_slot_abandon(engine->segment, number);
+            return false;
+        }
+        process_slot_mark_drained(engine->segment, number);
+        process_slot_release(engine->segment, number);
+        return true;
+    case SLOT_CLAIMED: /* its process left it meanwhile */
+        process_slot_release(engine->segment, number);
+        return false;
+    case SLOT_BUSY:
+    case SLOT_NONE:
+    default:
+        return false;
+    }
+}
+
+unsigned slots_drain_dead(struct engine *engine)
+{
+    unsigned count = process_slot_count(engine->segment);
+    unsigned drained = 0;
+
+    for (unsigned number = 0; number < count; number++)
+        if (atomic_load(&process_slot_at(engine->segment, number)->claimed) != 0)
+            drained += dead_slot_drain(engine, number);
+    return drained;
+}
+
+void engine_bury(struct engine *engine, pid_t dead)
+{
+    unsigned slot_count = process_slot_count(engine->segment);
+    unsigned locks = 0;
+
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
+        locks += robust_mutex_bury(&table_shard(&engine->table, shard)->mutex, dead);
+    for (unsigned number = 0; number < slot_count; number++)
+        locks += robust_mutex_bury(&process_slot_at(engine->segment, number)->life, dead);
+    locks += robust_mutex_bury(&engine->segment->header->slots_mutex, dead);
+    if (locks > 0)
+        diagnostic_warning("process %d left %u locks to us that the kernel had not passed on", (int)dead, locks);
 }

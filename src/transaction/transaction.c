@@ -29,18 +29,18 @@ static struct transaction *transaction_of(struct participant *participant, unsig
 
 static enum status slot_take(struct engine *engine, unsigned *number)
 {
-    switch (process_slot_claim(engine->segment, number)) {
-    case SLOT_CLAIMED:
-        return STATUS_OK;
-    case SLOT_INHERITED:
-        if (slot_drain(engine, *number) != STATUS_OK)
-            return STATUS_UNAVAILABLE;
-        process_slot_mark_drained(engine->segment, *number);
-        return STATUS_OK;
-    case SLOT_BUSY:
-    case SLOT_NONE:
-    default:
-        return STATUS_TOO_MANY_CLIENTS;
+    for (;;) {
+        enum slot_claim claim = process_slot_claim(engine->segment, number);
+
+        if (claim == SLOT_CLAIMED)
+            return STATUS_OK;
+        if (claim != SLOT_INHERITED)
+            return STATUS_TOO_MANY_CLIENTS;
+        if (slot_drain(engine, *number) == STATUS_OK) {
+            process_slot_mark_drained(engine->segment, *number);
+            return STATUS_OK;
+        }
+        process_slot_abandon(engine->segment, *number);
     }
 }
 
