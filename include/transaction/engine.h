@@ -49,6 +49,8 @@ unsigned engine_clean(struct engine *engine);
 /* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction that is
  * idle longest (over RECLAIM_IDLE_MS) and tries again. Whether anything was freed. The caller holds no lock. */
 #define RECLAIM_IDLE_MS 10000u
+/* How often a write asks for memory again after some was freed: others may be quicker. */
+#define MEMORY_ATTEMPTS_MAX 8u
 bool engine_reclaim(struct engine *engine);
 
 /* Ends the transaction `index` of a slot if it is idle since before idle_before_ms (CLOCK_MONOTONIC): one CAS, nothing else.

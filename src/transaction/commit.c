@@ -2,7 +2,6 @@
  * model (spec/engine.pml) uses their names. */
 #include "commit.h"
 
-#define COMMIT_ATTEMPTS_MAX 8u
 /* Ended versions cleaned beside each write: more than one, so that a queue shrinks. */
 #define CLEAN_PER_WRITE 2u
 #define CLEAN_MIN 2u
@@ -119,10 +118,11 @@ static void writes_resolve(struct commit *commit)
         struct block_ref newest = table_find(table, write->shard, write->hash, write->key);
 
         write->is_insert = block_ref_is_none(newest);
+        write->effect = write->kind;
         if (write->kind != REDO_DEL)
             continue;
         if (write->is_insert || atomic_load(&version_at(table->segment, newest)->end) != TIME_INFINITE)
-            write->kind = REDO_NONE;
+            write->effect = REDO_NONE;
         else
             write->version = newest;
     }
@@ -207,7 +207,7 @@ static bool redo_chunk_append(struct commit *commit)
 /* The record is IDLE still, so what its entries say counts for nobody yet. */
 static enum status redo_append(struct commit *commit, const struct commit_write *write)
 {
-    struct redo_entry entry = {write->version.units, (uint16_t)write->shard, (uint16_t)write->kind};
+    struct redo_entry entry = {write->version.units, (uint16_t)write->shard, (uint16_t)write->effect};
     size_t in_chunks = commit->redo_count - SLOT_REDO_BUILT_IN;
 
     if (commit->redo_count < SLOT_REDO_BUILT_IN) {
@@ -265,7 +265,7 @@ static enum status commit_reserve(struct commit *commit)
         struct commit_write *write = &commit->request->writes[i];
 
         status = version_reserve_for(commit, write);
-        if (status == STATUS_OK && write->kind != REDO_NONE) {
+        if (status == STATUS_OK && write->effect != REDO_NONE) {
             status = redo_append(commit, write);
             commit->written |= shard_bit(write->shard);
         }
@@ -302,9 +302,9 @@ static void shard_publish(struct commit *commit, unsigned shard, size_t *next, u
     for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++) {
         const struct commit_write *write = &request->writes[*next];
 
-        if (write->kind == REDO_PUT)
+        if (write->effect == REDO_PUT)
             table_publish(table, shard, write->hash, write->version, time);
-        else if (write->kind == REDO_DEL)
+        else if (write->effect == REDO_DEL)
             table_end(table, shard, write->version, time);
     }
     if ((commit->written & shard_bit(shard)) == 0)
@@ -372,7 +372,7 @@ enum status commit_run(struct participant *participant, struct commit_request *r
 {
     enum status status = commit_attempt(participant, request);
 
-    for (unsigned attempt = 1; status == STATUS_OUT_OF_MEMORY && attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
+    for (unsigned attempt = 1; status == STATUS_OUT_OF_MEMORY && attempt < MEMORY_ATTEMPTS_MAX; attempt++) {
         if (!engine_reclaim(participant->engine))
             break;
         status = commit_attempt(participant, request);

@@ -8,7 +8,8 @@
 struct commit_write {
     uint64_t hash;
     unsigned shard;
-    enum redo_kind kind; /* REDO_NONE once it turned out to change nothing */
+    enum redo_kind kind;   /* as asked */
+    enum redo_kind effect; /* what this attempt does: the same, or REDO_NONE where a DEL meets no key */
     struct bytes key;
     struct bytes value;      /* where there is no log */
     uint64_t value_position; /* in the log */

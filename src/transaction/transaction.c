@@ -304,10 +304,12 @@ static enum status log_append(struct participant *participant, unsigned number, 
 
     if (status != STATUS_OK)
         return status;
-    do
+    for (unsigned attempt = 1;; attempt++) {
         status = transaction_log_append(&transaction->log, engine->segment, participant->slot_number, kind, hash, key,
                                         value);
-    while (status == STATUS_OUT_OF_MEMORY && engine_reclaim(engine));
+        if (status != STATUS_OUT_OF_MEMORY || attempt == MEMORY_ATTEMPTS_MAX || !engine_reclaim(engine))
+            break;
+    }
     transaction_leave(participant, number);
     return status;
 }
