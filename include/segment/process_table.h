@@ -99,6 +99,10 @@ void process_slot_abandon(struct segment *segment, unsigned number);
 /* Gives the caller's slot back; it must have nothing open. */
 void process_slot_release(struct segment *segment, unsigned number);
 
+/* For a restart, when nobody is inside: every lock of the slots is free again, and chunks of slots that were never put to
+ * use go back. What the slots say is left for the drain. */
+void process_table_reset_locks(struct segment *segment);
+
 /* Number of slots that exist, claimed or not; they are numbered from 0. Only grows. */
 unsigned process_slot_count(const struct segment *segment);
 

@@ -33,7 +33,7 @@
 
 #define SEGMENT_FORMAT_VERSION 1u
 #define SEGMENT_BYTES_MAX ((size_t)1 << 36)
-#define SEGMENT_NAME_BYTES_MAX 64u
+#define SEGMENT_NAME_BYTES_MAX 64u /* the server takes names of up to 60, which leaves room for ".new" */
 #define SEGMENT_PATH_BYTES_MAX 256u
 #define SEGMENT_DIRECTORY "/dev/shm" /* where POSIX shared memory lives on Linux */
 #define SEGMENT_REASON_BYTES 512u
@@ -72,8 +72,8 @@ struct segment_header {
     uint64_t chunks_offset;
     uint32_t format_version;
     uint32_t chunk_count;
-    uint32_t master_pid; /* for people: who made it */
-    uint32_t unused;
+    uint32_t master_pid; /* for people: who made it or took it over last */
+    _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since */
     unsigned char hash_key[SIPHASH_KEY_BYTES];
     struct robust_mutex slots_mutex; /* for adding a block of slots only */
     /* Free chunks, or more (a death between two steps loses a decrement, never
@@ -136,7 +136,31 @@ struct segment_options {
  *   STATUS_INTERNAL       the system refused otherwise
  * and in all these cases a sentence in reason. */
 enum status segment_create(const struct segment_options *options, size_t root_bytes, uint64_t fingerprint,
+                           struct segment **result, char reason[SEGMENT_REASON_BYTES]);
+
+enum segment_access {
+    SEGMENT_TAKE_OVER, /* for a new master: exclusive, refused while a living server has it */
+    SEGMENT_JOIN,      /* for a process beside the server: shared, not owned */
+    SEGMENT_PRIVATE    /* a private copy on write: nothing done to it reaches the segment */
+};
+
+/* Maps an existing segment. Nothing in it is trusted but what is checked here: the file's owner and mode, magic, format
+ * version, fingerprint and sizes. Returns STATUS_NOT_FOUND (no such segment), STATUS_DENIED (in use, or not one of this
+ * build and user), STATUS_OUT_OF_MEMORY, STATUS_INTERNAL, with a sentence in reason; the segment is kept in any case. */
+enum status segment_attach(const struct segment_options *options, enum segment_access access, uint64_t fingerprint,
                            struct segment **segment, char reason[SEGMENT_REASON_BYTES]);
+
+/* The bytes that segment_create makes of options->bytes; 0: out of range. */
+size_t segment_bytes_for(size_t bytes, size_t root_bytes);
+
+/* The master's pid in the header is the caller's from now on. */
+void segment_take_over(struct segment *segment);
+
+/* Whether a living server has the segment that was joined or mapped privately. */
+bool segment_is_in_use(const struct segment *segment);
+
+/* Gives the segment another name, replacing what had it: atomic. errno, or 0. */
+int segment_rename(struct segment *segment, const char *name);
 
 /* Unmaps and frees the handle; the shared memory stays for others. Any process. */
 void segment_detach(struct segment *segment);

@@ -21,7 +21,7 @@ struct shared_store_options {
 /* Makes a new, empty store. STATUS_DENIED: the name is taken; the reason says by whom. STATUS_OUT_OF_MEMORY: the system has not so much shared memory.
  * STATUS_TOO_LARGE: bytes out of range. STATUS_INTERNAL: the system refused. Only the master (or a test) calls it;
  * children made by fork use the same store. */
-enum status shared_store_create(const struct shared_store_options *options, struct store **store);
+enum status shared_store_create(const struct shared_store_options *options, struct store **result);
 
 /* The sentence that goes with the last failed shared_store_create of this process. */
 const char *shared_store_reason(void);

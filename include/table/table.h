@@ -57,6 +57,9 @@ uint64_t table_fingerprint(void);
 /* Makes an empty table in a new segment's root. STATUS_OUT_OF_MEMORY: no chunk for each shard's first page. */
 enum status table_create(struct table *table, struct segment *segment, unsigned shard_count);
 
+/* Finds the table in the root of an existing segment. False: the root is damaged; nothing else is looked at. */
+bool table_attach(struct table *table, struct segment *segment);
+
 static inline struct shard *table_shard(const struct table *table, unsigned shard)
 {
     return (struct shard *)(void *)(table->segment->root + sizeof(struct table_root)) + shard;
@@ -114,10 +117,14 @@ void table_unreserve(struct table *table, unsigned shard, struct block_ref versi
 void table_publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time);
 
 /* Ends the newest version at `time`: DEL. Recipe D. */
-void table_end(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
+void table_end(struct table *table, unsigned shard_number, struct block_ref ref, uint64_t time);
 
 /* Frees what ended at or before the segment's horizon, at most `max` versions; returns how many. Recipe G. */
 unsigned table_clean(struct table *table, unsigned shard, unsigned max);
+
+/* Whether the heir's functions below can work on a shard that nobody vouches for: every reference that they follow leads to
+ * where it may, and no chain runs in a circle. Trusts nothing, looks at no derived data. */
+bool table_shard_is_repairable(const struct table *table, unsigned shard, const char **reason);
 
 /* --- for recovery: the heir of the shard's mutex, in this order; each may be begun again after dying inside --- */
 
@@ -125,7 +132,7 @@ unsigned table_clean(struct table *table, unsigned shard, unsigned max);
 void table_repair_directory(struct table *table, unsigned shard);
 /* Does what table_publish and table_end did for the commit at `time`, where it is not done yet; touches no derived data. */
 void table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
-void table_redo_end(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
+void table_redo_end(struct table *table, unsigned shard, struct block_ref ref, uint64_t time);
 /* Makes all derived data anew and frees what is not reachable. */
 void table_rebuild(struct table *table, unsigned shard);
 

@@ -24,16 +24,47 @@ struct engine_options {
 };
 
 /* Makes a new, empty engine. The outcomes and the reason are segment_create's. */
-enum status engine_create(const struct engine_options *options, struct engine **engine,
+enum status engine_create(const struct engine_options *options, struct engine **result,
                           char reason[SEGMENT_REASON_BYTES]);
+
+/* What a restart found. */
+struct engine_restart {
+    bool was_clean;            /* its last server ended in order */
+    uint64_t keys;
+    unsigned commits_finished; /* that were past their commit point when their process died */
+    unsigned slots_drained;
+    bool was_resized; /* its pairs were copied into a segment of the size that was asked for */
+};
+
+/* Takes over the segment of a server that ended or died, with all of its processes; repairs it, checks it whole, and
+ * serves the same data. Where options->bytes asks for another size, all pairs are copied into a new segment, which then
+ * takes the old one's place. Only a new master calls it. STATUS_NOT_FOUND: there is none. STATUS_DENIED: it is in use,
+ * foreign, or cannot be trusted; reason says what is wrong. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or
+ * the system has not so much memory. Else as engine_create. The segment is kept unless STATUS_OK.
+ * options->shard_count counts only for a new size. */
+enum status engine_restore(const struct engine_options *options, struct engine **engine,
+                           struct engine_restart *report, char reason[SEGMENT_REASON_BYTES]);
+
+/* Opens a segment beside its server (SEGMENT_JOIN), or a private copy of any that is repaired and checked like a restart
+ * (SEGMENT_PRIVATE): for looking and dumping. Nothing is changed in the segment by a private copy. Outcomes as
+ * engine_restore. */
+enum status engine_attach(const struct engine_options *options, enum segment_access access, struct engine **engine,
+                          struct engine_restart *report, char reason[SEGMENT_REASON_BYTES]);
+
+/* Puts every pair of source into target, which is new and empty. Nobody else is in either. STATUS_OUT_OF_MEMORY: they do
+ * not fit. */
+enum status engine_copy(struct engine *source, struct engine *target);
+
+/* Notes that the server ends in order: all its processes are gone. Only the master, as its last act. */
+void engine_mark_clean(struct engine *engine);
 
 /* Unmaps; the memory stays for other processes and, if named, for later ones. */
 void engine_detach(struct engine *engine);
 
 /* Takes a shard's lock and, where its last holder died, recovers the shard first. The one function that locks shards; a
  * caller that wants several takes them in ascending order. STATUS_UNAVAILABLE: the shard is set aside; not locked. */
-enum status shard_acquire(struct engine *engine, unsigned shard);
-void shard_release(struct engine *engine, unsigned shard);
+enum status shard_acquire(struct engine *engine, unsigned number);
+void shard_release(struct engine *engine, unsigned number);
 
 /* Looks at the clock, then at every pin, and raises the horizon to the smallest. Any process, no lock needed; two at
  * once do no harm. */
@@ -66,11 +97,11 @@ unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms);
 #define RECOVERY_DEATHS_MAX 3u
 
 /* Repairs a shard whose inherited lock the caller holds, or sets it aside; the lock is consistent afterwards. */
-void recovery_shard(struct engine *engine, unsigned shard);
+void recovery_shard(struct engine *engine, unsigned number);
 
 /* Clears what a dead process left in its slot, whose life the caller inherited. STATUS_UNAVAILABLE: a shard that its
  * commit needs is set aside; the slot must stay as it is. */
-enum status slot_drain(struct engine *engine, unsigned slot);
+enum status slot_drain(struct engine *engine, unsigned number);
 
 /* Drains and frees every slot of the dead; returns how many. Any process; the housekeeper's work. */
 unsigned slots_drain_dead(struct engine *engine);
@@ -86,5 +117,13 @@ void engine_bury(struct engine *engine, pid_t dead);
 /* Everything: header, chunks, every block reachable or free and not both, chains, shards, pages, counts, logs, pins. Nobody
  * else may be inside. *reason names the first thing wrong. */
 bool segment_is_valid(const struct engine *engine, const char **reason);
+
+/* Whether repair may begin: every reference that it follows leads to where it may. Trusts nothing but that the header was
+ * checked by segment_attach. */
+bool segment_is_repairable(const struct engine *engine, const char **reason);
+
+/* Repairs everything as if all processes had died just now. Nobody else is inside, and nobody comes. False: a shard is
+ * set aside. */
+bool segment_repair(struct engine *engine, struct engine_restart *report);
 
 #endif

@@ -2,7 +2,7 @@
  * others: a slot, up to SLOT_TRANSACTIONS_MAX open transactions, one commit at
  * a time. Private to one process and thread.
  *
- * Every function that takes `transaction` wants the number of an open one, or
+ * Every function that takes `number` wants that of an open transaction, or
  * TRANSACTION_SINGLE: then the command is a transaction of its own. Besides the
  * outcomes named below, each may answer
  *   STATUS_TIMEOUT      it was expired; only transaction_rollback is left
@@ -74,38 +74,38 @@ struct key_list {
 };
 
 /* Takes a slot. STATUS_TOO_MANY_CLIENTS: there is no more room for slots; STATUS_INTERNAL: no private memory. */
-enum status participant_open(struct engine *engine, struct participant **participant);
+enum status participant_open(struct engine *engine, struct participant **result);
 /* Rolls back what is open, gives the slot back and frees. */
 void participant_close(struct participant *participant);
 
 /* STATUS_TOO_LARGE: as many as can be are open. STATUS_DENIED: LOCKING is not there yet. */
-enum status transaction_begin(struct participant *participant, enum isolation isolation, unsigned *transaction);
+enum status transaction_begin(struct participant *participant, enum isolation isolation, unsigned *number);
 
 /* On STATUS_OK *view is the value and transaction_get_done must follow, before any other call; not after anything else.
  * STATUS_NOT_FOUND. STATUS_TOO_LARGE: the transaction has read too much. */
-enum status transaction_get(struct participant *participant, unsigned transaction, struct bytes key,
+enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
                             struct value_view *view);
-void transaction_get_done(struct participant *participant, unsigned transaction);
+void transaction_get_done(struct participant *participant, unsigned number);
 /* The value from offset on, as far as it is in one piece. */
 struct bytes value_view_piece(const struct value_view *view, size_t offset);
 
 /* STATUS_OUT_OF_MEMORY, STATUS_TOO_LARGE (value above VALUE_BYTES_MAX). key is 1..KEY_BYTES_MAX bytes. */
-enum status transaction_put(struct participant *participant, unsigned transaction, struct bytes key,
+enum status transaction_put(struct participant *participant, unsigned number, struct bytes key,
                             struct bytes value);
-enum status transaction_del(struct participant *participant, unsigned transaction, struct bytes key);
+enum status transaction_del(struct participant *participant, unsigned number, struct bytes key);
 
 /* Keys with hash >= cursor that start with prefix, ascending by hash, until `limit` are found (more only where hashes are
  * equal); appended to keys. *next: where to go on, 0 at the end. */
-enum status transaction_scan(struct participant *participant, unsigned transaction, uint64_t cursor,
+enum status transaction_scan(struct participant *participant, unsigned number, uint64_t cursor,
                              struct bytes prefix, size_t limit, struct key_list *keys, uint64_t *next);
-enum status transaction_count(struct participant *participant, unsigned transaction, struct bytes prefix,
+enum status transaction_count(struct participant *participant, unsigned number, struct bytes prefix,
                               uint64_t *count);
 
 /* Ends it, whatever the answer. STATUS_CONFLICT: nothing applied, participant->conflict_key says which key changed.
  * STATUS_OUT_OF_MEMORY: nothing applied. */
-enum status transaction_commit(struct participant *participant, unsigned transaction);
+enum status transaction_commit(struct participant *participant, unsigned number);
 /* Ends it, nothing applied. */
-void transaction_rollback(struct participant *participant, unsigned transaction);
+void transaction_rollback(struct participant *participant, unsigned number);
 
 static inline struct bytes key_list_key(const struct key_list *list, size_t i)
 {

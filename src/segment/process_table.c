@@ -61,7 +61,6 @@ static void orphans_release(struct segment *segment)
 static bool block_add(struct segment *segment, unsigned count)
 {
     unsigned block = count / (unsigned)SLOTS_PER_BLOCK;
-    struct chunk_ref chunk = {0};
     enum mutex_result result;
 
     if (block >= SEGMENT_SLOT_BLOCKS_MAX || count + SLOTS_PER_BLOCK > SLOT_NUMBER_MAX)
@@ -74,7 +73,8 @@ static bool block_add(struct segment *segment, unsigned count)
         robust_mutex_mark_consistent(&segment->header->slots_mutex);
     }
     if (atomic_load(&segment->header->slot_blocks[block]) == 0) {
-        chunk = chunk_claim(segment, CHUNK_SLOT, 0, block);
+        struct chunk_ref chunk = chunk_claim(segment, CHUNK_SLOT, 0, block);
+
         if (!chunk_ref_is_none(chunk)) {
             struct process_slot *slots = (struct process_slot *)(void *)chunk_at(segment, chunk);
 
@@ -85,6 +85,16 @@ static bool block_add(struct segment *segment, unsigned count)
     }
     robust_mutex_unlock(&segment->header->slots_mutex);
     return atomic_load(&segment->header->slot_blocks[block]) != 0;
+}
+
+void process_table_reset_locks(struct segment *segment)
+{
+    unsigned count = process_slot_count(segment);
+
+    robust_mutex_init(&segment->header->slots_mutex);
+    orphans_release(segment);
+    for (unsigned number = 0; number < count; number++)
+        robust_mutex_init(&process_slot_at(segment, number)->life);
 }
 
 static void slot_take(struct process_slot *slot)
@@ -192,6 +202,16 @@ static bool transaction_slot_is_valid(const struct segment *segment, const struc
     return pin == PIN_EVERYTHING || pin == PIN_NONE || (pin <= clock && pin >= horizon);
 }
 
+static bool slot_is_empty(const struct process_slot *slot)
+{
+    bool is_empty = atomic_load(&slot->commit.word) == 0 && atomic_load(&slot->single_pin) == PIN_NONE;
+
+    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++)
+        is_empty = is_empty && (atomic_load(&slot->transactions[i].state) & 3u) == TRANSACTION_FREE &&
+                   atomic_load(&slot->transactions[i].pin) == PIN_NONE;
+    return is_empty;
+}
+
 bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason)
 {
     const struct process_slot *slot = process_slot_at(segment, number);
@@ -205,6 +225,8 @@ bool process_slot_is_valid(const struct segment *segment, unsigned number, const
         *reason = "a commit is in the future";
     else if (single_pin != PIN_NONE && single_pin != PIN_EVERYTHING)
         *reason = "a single command's pin is no pin";
+    else if (atomic_load(&slot->claimed) == 0 && !slot_is_empty(slot))
+        *reason = "a slot that is nobody's is not empty";
     for (unsigned i = 0; *reason == NULL && i < SLOT_TRANSACTIONS_MAX; i++)
         if (!transaction_slot_is_valid(segment, &slot->transactions[i]))
             *reason = "an open transaction's pin is below the horizon or in the future";

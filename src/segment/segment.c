@@ -25,6 +25,7 @@ struct segment_layout {
     size_t owners_offset;
     size_t infos_offset;
     size_t chunks_offset;
+    size_t bytes; /* the chunks included */
     uint32_t chunk_count;
 };
 
@@ -33,25 +34,34 @@ static size_t round_up(size_t value, size_t unit)
     return (value + unit - 1) / unit * unit;
 }
 
+static struct segment_layout layout_of(uint32_t chunk_count, size_t root_bytes)
+{
+    struct segment_layout layout = {.chunk_count = chunk_count};
+    size_t infos_bytes = ((size_t)chunk_count + 1) * sizeof(struct chunk_info);
+
+    layout.root_offset = round_up(sizeof(struct segment_header), 64);
+    layout.owners_offset = layout.root_offset + round_up(root_bytes, 64);
+    layout.infos_offset = layout.owners_offset + round_up(((size_t)chunk_count + 1) * sizeof(uint32_t), 64);
+    layout.chunks_offset = round_up(layout.infos_offset + infos_bytes, CHUNK_BYTES);
+    layout.bytes = layout.chunks_offset + (size_t)chunk_count * CHUNK_BYTES;
+    return layout;
+}
+
 /* As many chunks as fit behind the header, the root and the arrays about them. */
 static bool layout_compute(size_t bytes, size_t root_bytes, struct segment_layout *layout)
 {
-    size_t root_offset = round_up(sizeof(struct segment_header), 64);
-    size_t fixed = root_offset + round_up(root_bytes, 64) + 2 * 64 + CHUNK_BYTES;
-    size_t per_chunk = CHUNK_BYTES + sizeof(uint32_t) + sizeof(struct chunk_info);
+    uint32_t chunk_count = (uint32_t)(bytes / CHUNK_BYTES);
 
-    if (bytes > SEGMENT_BYTES_MAX || root_bytes > bytes || bytes < fixed + CHUNK_COUNT_MIN * per_chunk)
+    if (bytes > SEGMENT_BYTES_MAX || root_bytes > bytes)
         return false;
-    layout->root_offset = root_offset;
-    layout->chunk_count = (uint32_t)((bytes - fixed) / per_chunk);
-    layout->owners_offset = root_offset + round_up(root_bytes, 64);
-    layout->infos_offset =
-        layout->owners_offset + round_up((layout->chunk_count + 1) * sizeof(uint32_t), 64);
-    layout->chunks_offset = round_up(
-        layout->infos_offset + (layout->chunk_count + 1) * sizeof(struct chunk_info), CHUNK_BYTES);
-    while (layout->chunks_offset + (size_t)layout->chunk_count * CHUNK_BYTES > bytes)
-        layout->chunk_count--;
-    return layout->chunk_count >= CHUNK_COUNT_MIN;
+    while (chunk_count >= CHUNK_COUNT_MIN && layout_of(chunk_count, root_bytes).bytes > bytes) {
+        size_t excess = layout_of(chunk_count, root_bytes).bytes - bytes;
+        uint32_t chunks_over = (uint32_t)(excess / (CHUNK_BYTES + sizeof(uint32_t) + sizeof(struct chunk_info)));
+
+        chunk_count -= chunks_over > 0 ? chunks_over : 1;
+    }
+    *layout = layout_of(chunk_count, root_bytes);
+    return chunk_count >= CHUNK_COUNT_MIN;
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -153,35 +163,49 @@ static int object_lock(int descriptor, uint32_t master)
     return error;
 }
 
+/* Only a regular file of ours that nobody else can open. */
+static enum status object_check(int descriptor, char reason[SEGMENT_REASON_BYTES])
+{
+    struct file_identity identity;
+    int error = file_identify(descriptor, &identity);
+
+    if (error != 0)
+        return refuse(reason, STATUS_INTERNAL, "cannot look at the segment's file", error);
+    if (!identity.is_regular || identity.owner != geteuid())
+        return refuse(reason, STATUS_DENIED, "the segment's file belongs to another user or is no file", 0);
+    if (identity.permissions != 0600)
+        return refuse(reason, STATUS_DENIED, "the segment's file has another mode than 0600", 0);
+    return STATUS_OK;
+}
+
+static enum status object_own(const struct segment *segment, int descriptor, char reason[SEGMENT_REASON_BYTES])
+{
+    uint32_t master = object_master(descriptor);
+    int error = object_lock(descriptor, master);
+
+    if (error == EWOULDBLOCK) {
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s is in use by the server with pid %u", segment->path, master);
+        return STATUS_DENIED;
+    }
+    return error == 0 ? STATUS_OK : refuse(reason, STATUS_INTERNAL, "cannot lock the segment", error);
+}
+
 /* Removes an existing object, if that was asked for and nobody uses it. */
 static enum status object_discard(const struct segment *segment, bool is_fresh, char reason[SEGMENT_REASON_BYTES])
 {
-    struct file_identity identity;
-    enum status status = STATUS_DENIED;
-    uint32_t master;
+    enum status status;
     int descriptor;
     int error = file_open(segment->path, FILE_READ_WRITE, &descriptor);
 
     if (error != 0)
         return refuse(reason, STATUS_DENIED, "a segment of that name exists and cannot be opened", error);
-    error = file_identify(descriptor, &identity);
-    if (error != 0 || !identity.is_regular || identity.owner != geteuid() || identity.permissions != 0600) {
-        (void)refuse(reason, STATUS_DENIED, "the segment's file belongs to another user or has a foreign mode", error);
-        goto close_object;
-    }
-    master = object_master(descriptor);
-    error = object_lock(descriptor, master);
-    if (error == EWOULDBLOCK) {
-        (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s is in use by the server with pid %u", segment->path, master);
-        goto close_object;
-    }
-    if (error != 0 || !is_fresh) {
-        (void)refuse(reason, STATUS_DENIED, "the segment of an earlier server exists; --fresh discards it", error);
-        goto close_object;
-    }
-    status = unlink(segment->path) == 0 ? STATUS_OK
-                                        : refuse(reason, STATUS_INTERNAL, "cannot remove the old segment", errno);
-close_object:
+    status = object_check(descriptor, reason);
+    if (status == STATUS_OK)
+        status = object_own(segment, descriptor, reason);
+    if (status == STATUS_OK && !is_fresh)
+        status = refuse(reason, STATUS_DENIED, "the segment of an earlier server exists; --fresh discards it", 0);
+    if (status == STATUS_OK && unlink(segment->path) != 0)
+        status = refuse(reason, STATUS_INTERNAL, "cannot remove the old segment", errno);
     (void)file_close(&descriptor);
     return status;
 }
@@ -196,16 +220,28 @@ static size_t page_bytes_of(int descriptor)
     return (size_t)file_system.f_bsize;
 }
 
+static enum status path_make(char path[SEGMENT_PATH_BYTES_MAX], const struct segment_options *options,
+                             char reason[SEGMENT_REASON_BYTES])
+{
+    const char *directory = options->directory == NULL ? SEGMENT_DIRECTORY : options->directory;
+    int length;
+
+    if (strlen(options->name) > SEGMENT_NAME_BYTES_MAX || strchr(options->name, '/') != NULL)
+        return refuse(reason, STATUS_TOO_LARGE, "the segment's name is too long or has a slash", 0);
+    length = snprintf(path, SEGMENT_PATH_BYTES_MAX, "%s/hauskv-%s", directory, options->name);
+    if (length < 0 || (size_t)length >= SEGMENT_PATH_BYTES_MAX)
+        return refuse(reason, STATUS_TOO_LARGE, "the segment's path is too long", 0);
+    return STATUS_OK;
+}
+
 static enum status object_create(struct segment *segment, const struct segment_options *options,
                                  char reason[SEGMENT_REASON_BYTES])
 {
-    const char *directory = options->directory == NULL ? SEGMENT_DIRECTORY : options->directory;
-    int length = snprintf(segment->path, sizeof(segment->path), "%s/hauskv-%s", directory, options->name);
-    enum status status = STATUS_OK;
+    enum status status = path_make(segment->path, options, reason);
     int error;
 
-    if (length < 0 || (size_t)length >= sizeof(segment->path))
-        return refuse(reason, STATUS_TOO_LARGE, "the segment's path is too long", 0);
+    if (status != STATUS_OK)
+        return status;
     error = file_create(segment->path, 0600, &segment->descriptor);
     if (error == EEXIST) {
         status = object_discard(segment, options->is_fresh, reason);
@@ -254,10 +290,10 @@ static const char *huge_pages_advise(const struct segment *segment, const struct
     return system_has_huge_shared_memory() ? "transparent" : "none: shmem_enabled does not allow them";
 }
 
-static enum status map(struct segment *segment, const struct segment_options *options,
+static enum status map(struct segment *segment, const struct segment_options *options, int sharing,
                        char reason[SEGMENT_REASON_BYTES])
 {
-    int flags = segment->descriptor < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+    int flags = segment->descriptor < 0 ? sharing | MAP_ANONYMOUS : sharing;
     void *base = mmap(NULL, segment->mapped_bytes, PROT_READ | PROT_WRITE, flags, segment->descriptor, 0);
     void *scratch;
 
@@ -283,20 +319,18 @@ enum status segment_create(const struct segment_options *options, size_t root_by
     struct segment *segment;
     enum status status;
 
-    if (options->name != NULL && (strlen(options->name) > SEGMENT_NAME_BYTES_MAX || strchr(options->name, '/') != NULL))
-        return refuse(reason, STATUS_TOO_LARGE, "the segment's name is too long or has a slash", 0);
     if (!layout_compute(options->bytes, root_bytes, &layout))
         return refuse(reason, STATUS_TOO_LARGE, "the segment's size is out of range", 0);
     segment = calloc(1, sizeof(*segment));
     if (segment == NULL)
         return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
-    segment->bytes = layout.chunks_offset + (size_t)layout.chunk_count * CHUNK_BYTES;
+    segment->bytes = layout.bytes;
     segment->mapped_bytes = segment->bytes;
     segment->descriptor = -1;
     status = options->name == NULL ? STATUS_OK : object_create(segment, options, reason);
     if (status != STATUS_OK)
         goto free_handle;
-    status = map(segment, options, reason);
+    status = map(segment, options, MAP_SHARED, reason);
     if (status != STATUS_OK)
         goto close_object;
     handle_init(segment, &layout);
@@ -310,6 +344,134 @@ close_object:
 free_handle:
     free(segment);
     return status;
+}
+
+/* Whether a header that was read from a file of that size is one of this build. */
+static const char *header_foreign(const struct segment_header *header, uint64_t file_bytes, uint64_t fingerprint)
+{
+    struct segment_layout layout;
+
+    if (header->magic != SEGMENT_MAGIC)
+        return "the file is no segment (wrong magic)";
+    if (header->format_version != SEGMENT_FORMAT_VERSION)
+        return "the segment has another format version";
+    if (header->fingerprint != fingerprint_compute(fingerprint))
+        return "the segment was made by a build with another layout";
+    if (header->root_bytes > SEGMENT_BYTES_MAX || header->chunk_count > SEGMENT_BYTES_MAX / CHUNK_BYTES)
+        return "the segment's header is damaged";
+    layout = layout_of(header->chunk_count, header->root_bytes);
+    if (header->bytes != layout.bytes || header->bytes > file_bytes || header->root_offset != layout.root_offset ||
+        header->owners_offset != layout.owners_offset || header->infos_offset != layout.infos_offset ||
+        header->chunks_offset != layout.chunks_offset || header->chunk_count < CHUNK_COUNT_MIN)
+        return "the segment's header is damaged";
+    return NULL;
+}
+
+static enum status object_open(struct segment *segment, const struct segment_options *options,
+                               enum segment_access access, uint64_t fingerprint, char reason[SEGMENT_REASON_BYTES])
+{
+    struct segment_header header;
+    const char *foreign;
+    uint64_t file_bytes = 0;
+    size_t read_bytes = 0;
+    enum status status = path_make(segment->path, options, reason);
+    int error;
+
+    if (status != STATUS_OK)
+        return status;
+    error = file_open(segment->path, FILE_READ_WRITE, &segment->descriptor);
+    if (error == ENOENT)
+        return refuse(reason, STATUS_NOT_FOUND, "there is no segment of that name", 0);
+    if (error != 0)
+        return refuse(reason, STATUS_DENIED, "cannot open the segment", error);
+    status = object_check(segment->descriptor, reason);
+    if (status == STATUS_OK && access == SEGMENT_TAKE_OVER)
+        status = object_own(segment, segment->descriptor, reason);
+    if (status != STATUS_OK)
+        return status;
+    /* object_master may have read already: from the begin again. */
+    if (lseek(segment->descriptor, 0, SEEK_SET) != 0 ||
+        file_read(segment->descriptor, &header, sizeof(header), &read_bytes) != 0 || read_bytes < sizeof(header) ||
+        file_size(segment->descriptor, &file_bytes) != 0)
+        return refuse(reason, STATUS_DENIED, "the file is too short for a segment", 0);
+    foreign = header_foreign(&header, file_bytes, fingerprint);
+    if (foreign != NULL)
+        return refuse(reason, STATUS_DENIED, foreign, 0);
+    segment->bytes = header.bytes;
+    segment->mapped_bytes = round_up(segment->bytes, page_bytes_of(segment->descriptor));
+    return STATUS_OK;
+}
+
+enum status segment_attach(const struct segment_options *options, enum segment_access access, uint64_t fingerprint,
+                           struct segment **result, char reason[SEGMENT_REASON_BYTES])
+{
+    struct segment *segment = calloc(1, sizeof(*segment));
+    const struct segment_header *header;
+    struct segment_layout layout;
+    enum status status;
+
+    REQUIRE(options->name != NULL);
+    if (segment == NULL)
+        return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
+    segment->descriptor = -1;
+    status = object_open(segment, options, access, fingerprint, reason);
+    if (status == STATUS_OK)
+        status = map(segment, options, access == SEGMENT_PRIVATE ? MAP_PRIVATE : MAP_SHARED, reason);
+    if (status != STATUS_OK) {
+        (void)file_close(&segment->descriptor);
+        free(segment);
+        return status;
+    }
+    header = (const struct segment_header *)(void *)segment->base;
+    layout = layout_of(header->chunk_count, header->root_bytes);
+    handle_init(segment, &layout);
+    *result = segment;
+    return STATUS_OK;
+}
+
+size_t segment_bytes_for(size_t bytes, size_t root_bytes)
+{
+    struct segment_layout layout;
+
+    return layout_compute(bytes, root_bytes, &layout) ? layout.bytes : 0;
+}
+
+void segment_take_over(struct segment *segment)
+{
+    segment->header->master_pid = (uint32_t)getpid();
+}
+
+bool segment_is_in_use(const struct segment *segment)
+{
+    int descriptor = -1;
+    bool is_in_use;
+
+    if (file_open(segment->path, FILE_READ_WRITE, &descriptor) != 0)
+        return false;
+    is_in_use = file_lock(descriptor) == EWOULDBLOCK;
+    (void)file_close(&descriptor);
+    return is_in_use;
+}
+
+int segment_rename(struct segment *segment, const char *name)
+{
+    struct segment_options options = {.name = name};
+    char directory[SEGMENT_PATH_BYTES_MAX];
+    char path[SEGMENT_PATH_BYTES_MAX];
+    char reason[SEGMENT_REASON_BYTES];
+    char *slash;
+
+    (void)snprintf(directory, sizeof(directory), "%s", segment->path);
+    slash = strrchr(directory, '/');
+    REQUIRE(slash != NULL);
+    *slash = '\0';
+    options.directory = directory;
+    if (path_make(path, &options, reason) != STATUS_OK)
+        return ENAMETOOLONG;
+    if (rename(segment->path, path) != 0)
+        return errno;
+    memcpy(segment->path, path, sizeof(path));
+    return 0;
 }
 
 void segment_detach(struct segment *segment)
@@ -406,7 +568,7 @@ bool segment_header_is_valid(const struct segment *segment, const char **reason)
 
         if (kind >= CHUNK_KIND_COUNT || (kind == CHUNK_FREE && word != 0))
             *reason = "a chunk's owner is no owner";
-        else if (kind == CHUNK_BLOCK && chunk_owner_class(word) >= segment->classes.count)
+        else if (chunk_owner_class(word) >= (kind == CHUNK_BLOCK ? segment->classes.count : 1))
             *reason = "a chunk's size class is none";
     }
     return *reason == NULL;

@@ -56,19 +56,17 @@ size_t page_find(const struct segment *segment, const struct page *page, uint32_
 void page_insert(struct page *page, uint32_t tag, struct block_ref version)
 {
     size_t place = place_of(page, tag);
+    size_t probes = 0;
 
-    for (size_t probes = 0; probes < PAGE_ENTRIES; probes++) {
-        uint64_t entry = entry_load(page, place);
+    while (!block_ref_is_none(entry_version(entry_load(page, place)))) {
+        bool has_room = ++probes < PAGE_ENTRIES;
 
-        if (block_ref_is_none(entry_version(entry))) {
-            page->removed_count -= entry == ENTRY_REMOVED;
-            page->key_count++;
-            entry_store(page, place, entry_of(tag, version));
-            return;
-        }
+        INVARIANT(has_room);
         place = next_place(place);
     }
-    INVARIANT(!"a page has room for what was reserved");
+    page->removed_count -= entry_load(page, place) == ENTRY_REMOVED;
+    page->key_count++;
+    entry_store(page, place, entry_of(tag, version));
 }
 
 void page_replace(struct page *page, size_t index, struct block_ref version)

@@ -85,6 +85,22 @@ enum status table_create(struct table *table, struct segment *segment, unsigned 
     return STATUS_OK;
 }
 
+bool table_attach(struct table *table, struct segment *segment)
+{
+    const struct table_root *root = (const struct table_root *)(void *)segment->root;
+    uint64_t root_bytes = segment->header->root_bytes;
+
+    if (root_bytes < sizeof(*root) || root->shard_count < 1 || root->shard_count > SHARD_COUNT_MAX ||
+        (root->shard_count & (root->shard_count - 1)) != 0 || root->directory_depth > PAGE_DEPTH_MAX)
+        return false;
+    table->segment = segment;
+    table->shard_count = root->shard_count;
+    table->shard_bits = (unsigned)__builtin_ctz(root->shard_count);
+    table->directory_depth = root->directory_depth;
+    return sizeof(*root) + table->shard_count * (sizeof(struct shard) + (sizeof(uint32_t) << table->directory_depth)) <=
+           root_bytes;
+}
+
 struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag)
 {
     size_t index = table->directory_depth == 0 ? 0 : tag >> (32 - table->directory_depth);

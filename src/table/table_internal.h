@@ -17,6 +17,6 @@ void directory_set_range(struct table *table, unsigned shard, struct chunk_ref c
 void membership_touch(struct shard *shard, uint64_t time);
 
 /* Queues a version that has ended. */
-void garbage_push(struct table *table, unsigned shard, struct block_ref version);
+void garbage_push(struct table *table, unsigned shard_number, struct block_ref ref);
 
 #endif

@@ -263,10 +263,24 @@ static bool chain_count(struct census *census, struct block_ref newest, struct b
     return true;
 }
 
+/* Before any is looked up: a probe compares the keys of all entries on its way. */
+static bool page_versions_are_valid(struct census *census, const struct page *page)
+{
+    for (size_t place = 0; place < PAGE_ENTRIES; place++) {
+        struct block_ref newest = entry_version(atomic_load(&page->entries[place]));
+
+        if (!block_ref_is_none(newest) && !version_is_valid(census->table->segment, census->shard, newest))
+            return refuse(census, "an entry names a damaged version");
+    }
+    return true;
+}
+
 static bool page_count_chains(struct census *census, const struct page *page)
 {
     const struct table *table = census->table;
 
+    if (!page_versions_are_valid(census, page))
+        return false;
     for (size_t place = 0; place < PAGE_ENTRIES; place++) {
         uint64_t entry = atomic_load(&page->entries[place]);
         struct block_ref newest = entry_version(entry);
@@ -275,8 +289,6 @@ static bool page_count_chains(struct census *census, const struct page *page)
 
         if (block_ref_is_none(newest))
             continue;
-        if (!version_is_valid(table->segment, census->shard, newest))
-            return refuse(census, "an entry names a damaged version");
         key = version_key(version_at(table->segment, newest));
         hash = table_hash(table, key);
         if (table_shard_of(table, hash) != census->shard || table_tag_of(table, hash) != entry_tag(entry))
@@ -372,4 +384,101 @@ bool table_shard_is_valid(const struct table *table, unsigned shard, const char 
     marks_clear(table->segment);
     *reason = census.reason;
     return is_valid;
+}
+
+/* --- repairability: what a restart asks before it lets the heir's functions loose --- */
+
+static bool chunk_is_page(const struct census *census, struct chunk_ref chunk)
+{
+    const struct segment *segment = census->table->segment;
+
+    return chunk_ref_is_inside(segment, chunk) &&
+           chunk_owner(segment, chunk) == chunk_owner_word(CHUNK_PAGE, 0, census->shard);
+}
+
+/* Down to where the rebuild stops. Times that descend end every chain. */
+static bool chain_is_repairable(struct census *census, struct block_ref newest)
+{
+    const struct segment *segment = census->table->segment;
+    uint64_t newer_begin = TIME_INFINITE;
+
+    for (struct block_ref ref = newest; !block_ref_is_none(ref);) {
+        const struct version *version;
+
+        if (!version_is_valid(segment, census->shard, ref))
+            return refuse(census, "a version is damaged or in a foreign shard");
+        version = version_at(segment, ref);
+        if (version->begin == 0 || version->begin >= newer_begin || version->begin > census->clock)
+            return refuse(census, "a chain's times do not descend");
+        if (version->begin <= census->horizon)
+            break;
+        newer_begin = version->begin;
+        ref.units = atomic_load(&version->older);
+    }
+    return true;
+}
+
+static bool page_is_repairable(struct census *census, struct chunk_ref chunk, size_t index)
+{
+    const struct table *table = census->table;
+    const struct page *page = page_at(table->segment, chunk);
+
+    if (page->depth > table->directory_depth || !page_covers(page, tag_at(table, index)))
+        return refuse(census, "a page's depth and prefix disagree with the directory");
+    for (size_t place = 0; place < PAGE_ENTRIES; place++) {
+        uint64_t entry = atomic_load(&page->entries[place]);
+
+        if (!block_ref_is_none(entry_version(entry)) && !chain_is_repairable(census, entry_version(entry)))
+            return false;
+    }
+    return true;
+}
+
+/* A page that was replaced and those that replaced it: one step, as a split is finished before the next begins. */
+static bool successors_are_repairable(struct census *census, struct chunk_ref chunk, size_t index)
+{
+    const struct table *table = census->table;
+    uint64_t successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
+    struct chunk_ref sides[2] = {{(uint32_t)(successors >> 32)}, {(uint32_t)successors}};
+    bool is_covered = false;
+
+    if (successors == 0)
+        return true;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct page *page;
+
+        if (!chunk_is_page(census, sides[i]) || sides[i].number == chunk.number)
+            return refuse(census, "a page was replaced by a chunk that is no page");
+        page = page_at(table->segment, sides[i]);
+        if (atomic_load(&page->replaced_by) != 0 || page->depth > table->directory_depth ||
+            !page_is_repairable(census, sides[i], page_end_index(table, page) - 1))
+            return refuse(census, "a page was replaced by a damaged one");
+        is_covered = is_covered || page_covers(page, tag_at(table, index));
+    }
+    return is_covered || refuse(census, "a page was replaced by others of another range");
+}
+
+bool table_shard_is_repairable(const struct table *table, unsigned shard, const char **reason)
+{
+    struct census census = {
+        .table = table,
+        .shard = shard,
+        .horizon = atomic_load(&table->segment->header->horizon),
+        .clock = atomic_load(&table->segment->header->clock),
+    };
+    size_t count = (size_t)1 << table->directory_depth;
+    bool is_repairable = true;
+    uint32_t previous = 0;
+
+    for (size_t index = 0; is_repairable && index < count; index++) {
+        struct chunk_ref chunk = page_chunk_of(table, shard, tag_at(table, index));
+
+        if (!chunk_is_page(&census, chunk))
+            is_repairable = refuse(&census, "the directory names a chunk that is no page of the shard");
+        else if (chunk.number != previous || !page_covers(page_at(table->segment, chunk), tag_at(table, index)))
+            is_repairable = page_is_repairable(&census, chunk, index) && successors_are_repairable(&census, chunk, index);
+        previous = chunk.number;
+    }
+    *reason = census.reason;
+    return is_repairable;
 }

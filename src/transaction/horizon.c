@@ -46,8 +46,9 @@ void horizon_advance(struct engine *engine)
         if (pin < smallest)
             smallest = pin;
     }
-    while (horizon < smallest && !atomic_compare_exchange_weak(&header->horizon, &horizon, smallest))
-        continue;
+    while (horizon < smallest)
+        if (atomic_compare_exchange_weak(&header->horizon, &horizon, smallest))
+            return;
 }
 
 /* Looking costs two cache lines a slot, so it is done the more rarely the more

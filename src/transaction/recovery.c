@@ -137,11 +137,30 @@ static void slot_chunks_release(struct segment *segment, unsigned number)
             chunk_release(segment, chunk);
 }
 
+static void transactions_drain(struct process_slot *slot)
+{
+    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
+        uint64_t word = atomic_load(&slot->transactions[i].state);
+        uint64_t drained;
+
+        /* Whoever looks at an IDLE word to expire it must fail from now on. */
+        do
+            drained = ((word >> 2) + 1) << 2 | TRANSACTION_FREE;
+        while (!atomic_compare_exchange_weak(&slot->transactions[i].state, &word, drained));
+        atomic_store(&slot->transactions[i].pin, PIN_NONE);
+    }
+    atomic_store(&slot->single_pin, PIN_NONE);
+}
+
+/* The pins go first: the dead read nothing any more, and where the slot must
+ * stay as it is they would hold back the horizon for good. */
 enum status slot_drain(struct engine *engine, unsigned number)
 {
     struct process_slot *slot = process_slot_at(engine->segment, number);
-    enum status status = pending_drain(engine, slot);
+    enum status status;
 
+    transactions_drain(slot);
+    status = pending_drain(engine, slot);
     if (status != STATUS_OK)
         return status;
     atomic_store(&slot->commit.word, 0); /* before anything else of the record, as in a commit */
@@ -150,15 +169,6 @@ enum status slot_drain(struct engine *engine, unsigned number)
     atomic_store(&slot->commit.redo_count, 0);
     atomic_store(&slot->commit.deaths, 0);
     slot_chunks_release(engine->segment, number);
-    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
-        uint64_t word = atomic_load(&slot->transactions[i].state);
-
-        /* Whoever looks at an IDLE word to expire it must fail from now on. */
-        while (!atomic_compare_exchange_weak(&slot->transactions[i].state, &word, ((word >> 2) + 1) << 2))
-            continue;
-        atomic_store(&slot->transactions[i].pin, PIN_NONE);
-    }
-    atomic_store(&slot->single_pin, PIN_NONE);
     return STATUS_OK;
 }
 
@@ -192,6 +202,37 @@ unsigned slots_drain_dead(struct engine *engine)
         if (atomic_load(&process_slot_at(engine->segment, number)->claimed) != 0)
             drained += dead_slot_drain(engine, number);
     return drained;
+}
+
+bool segment_repair(struct engine *engine, struct engine_restart *report)
+{
+    struct segment *segment = engine->segment;
+    unsigned count = process_slot_count(segment);
+
+    process_table_reset_locks(segment);
+    for (unsigned number = 0; number < count; number++) {
+        const struct commit_record *commit = &process_slot_at(segment, number)->commit;
+
+        report->commits_finished += COMMITTED(atomic_load(&commit->word)) && atomic_load(&commit->pending) != 0;
+    }
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
+        robust_mutex_init(&table_shard(&engine->table, shard)->mutex);
+        if (atomic_load(&table_shard(&engine->table, shard)->is_set_aside) != 0 || !shard_repair(engine, shard))
+            return false;
+    }
+    for (unsigned number = 0; number < count; number++) {
+        struct process_slot *slot = process_slot_at(segment, number);
+
+        if (atomic_load(&slot->claimed) == 0)
+            continue;
+        report->slots_drained++;
+        if (slot_drain(engine, number) != STATUS_OK)
+            return false;
+        atomic_store(&slot->claimed, 0);
+        atomic_store(&slot->pid, 0);
+    }
+    atomic_store(&segment->header->chunks_free_at_most, segment->chunk_count - segment_chunks_used(segment));
+    return true;
 }
 
 void engine_bury(struct engine *engine, pid_t dead)

@@ -2,11 +2,31 @@
 #include "segment/process_table.h"
 #include "transaction/engine.h"
 
+/* Before any slot is looked at: where they are said to be is where they are. */
+static bool slot_blocks_are_valid(const struct segment *segment, const char **reason)
+{
+    unsigned used = process_slot_count(segment) / (unsigned)SLOTS_PER_BLOCK;
+
+    for (unsigned block = 0; block < SEGMENT_SLOT_BLOCKS_MAX; block++) {
+        struct chunk_ref chunk = {atomic_load(&segment->header->slot_blocks[block])};
+        bool is_block = chunk_ref_is_inside(segment, chunk) &&
+                        chunk_owner(segment, chunk) == chunk_owner_word(CHUNK_SLOT, 0, block);
+
+        if (block < used ? !is_block : !chunk_ref_is_none(chunk)) {
+            *reason = "a block of slots is no chunk of slots";
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Nobody inside: no lock held, no commit under way. */
 static bool slots_are_valid(const struct engine *engine, const char **reason)
 {
     unsigned count = process_slot_count(engine->segment);
 
+    if (!slot_blocks_are_valid(engine->segment, reason))
+        return false;
     for (unsigned number = 0; number < count; number++) {
         const struct process_slot *slot = process_slot_at(engine->segment, number);
 
@@ -66,6 +86,42 @@ bool segment_is_valid(const struct engine *engine, const char **reason)
         return false;
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
         if (!table_shard_is_valid(&engine->table, shard, reason))
+            return false;
+    return true;
+}
+
+static bool redo_list_is_sound(const struct engine *engine, const struct commit_record *commit, const char **reason)
+{
+    uint32_t count = atomic_load(&commit->redo_count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct redo_entry *entry = redo_entry_at(engine->segment, commit, i);
+
+        if (entry == NULL || entry->shard >= engine->table.shard_count || entry->kind >= REDO_KIND_COUNT ||
+            !version_is_valid(engine->segment, entry->shard, (struct block_ref){entry->version})) {
+            *reason = "a committed log names what is no version";
+            return false;
+        }
+    }
+    return true;
+}
+
+bool segment_is_repairable(const struct engine *engine, const char **reason)
+{
+    unsigned count;
+
+    if (!segment_header_is_valid(engine->segment, reason) || !slot_blocks_are_valid(engine->segment, reason))
+        return false;
+    count = process_slot_count(engine->segment);
+    for (unsigned number = 0; number < count; number++) {
+        const struct process_slot *slot = process_slot_at(engine->segment, number);
+
+        if (!process_slot_is_valid(engine->segment, number, reason) ||
+            (atomic_load(&slot->commit.word) != 0 && !redo_list_is_sound(engine, &slot->commit, reason)))
+            return false;
+    }
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
+        if (!table_shard_is_repairable(&engine->table, shard, reason))
             return false;
     return true;
 }

@@ -1,0 +1,219 @@
+/* The life of a segment beyond its server: taking over, looking, copying. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "transaction/engine.h"
+#include "transaction/transaction.h"
+
+static struct segment_options segment_options_of(const struct engine_options *options)
+{
+    return (struct segment_options){
+        .name = options->name,
+        .directory = options->directory,
+        .bytes = options->bytes,
+        .is_fresh = options->is_fresh,
+    };
+}
+
+static enum status refuse(char reason[SEGMENT_REASON_BYTES], const char *what)
+{
+    (void)snprintf(reason, SEGMENT_REASON_BYTES, "the segment cannot be trusted: %s; it is kept (--inspect looks at it, "
+                                                 "--fresh discards it)", what);
+    return STATUS_DENIED;
+}
+
+static uint64_t keys_count(const struct engine *engine)
+{
+    uint64_t keys = 0;
+
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
+        keys += atomic_load(&table_shard(&engine->table, shard)->key_count);
+    return keys;
+}
+
+/* Looks before it touches: what is refused is left as it was. A segment that was ended in order needs no repair, but its
+ * locks are made anew all the same. */
+static enum status repair(struct engine *engine, struct engine_restart *report, char reason[SEGMENT_REASON_BYTES])
+{
+    const char *what = NULL;
+
+    if (!segment_is_repairable(engine, &what))
+        return refuse(reason, what);
+    if (!segment_repair(engine, report))
+        return refuse(reason, "a part of it was set aside after three vain repairs");
+    if (!segment_is_valid(engine, &what))
+        return refuse(reason, what);
+    report->keys = keys_count(engine);
+    return STATUS_OK;
+}
+
+enum status engine_attach(const struct engine_options *options, enum segment_access access, struct engine **result,
+                          struct engine_restart *report, char reason[SEGMENT_REASON_BYTES])
+{
+    struct segment_options segment_options = segment_options_of(options);
+    struct engine *engine = calloc(1, sizeof(*engine));
+    enum status status;
+
+    *report = (struct engine_restart){0};
+    if (engine == NULL) {
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "no private memory");
+        return STATUS_INTERNAL;
+    }
+    status = segment_attach(&segment_options, access, table_fingerprint(), &engine->segment, reason);
+    if (status != STATUS_OK)
+        goto free_engine;
+    report->was_clean = atomic_load(&engine->segment->header->is_clean) != 0;
+    status = table_attach(&engine->table, engine->segment) ? STATUS_OK : refuse(reason, "its table's root is damaged");
+    if (status == STATUS_OK && access != SEGMENT_JOIN)
+        status = repair(engine, report, reason);
+    if (status != STATUS_OK)
+        goto detach_segment;
+    *result = engine;
+    return STATUS_OK;
+
+detach_segment:
+    segment_detach(engine->segment);
+free_engine:
+    free(engine);
+    return status;
+}
+
+void engine_mark_clean(struct engine *engine)
+{
+    atomic_store(&engine->segment->header->is_clean, 1);
+}
+
+/* --- copying --- */
+
+struct copy {
+    struct participant *source;
+    struct participant *target;
+    struct key_list keys;
+    unsigned char *value; /* of the pair under way */
+    size_t value_capacity;
+};
+
+static enum status pair_copy(struct copy *copy, struct bytes key)
+{
+    struct value_view view;
+    size_t size = 0;
+    enum status status = transaction_get(copy->source, TRANSACTION_SINGLE, key, &view);
+
+    if (status != STATUS_OK)
+        return status;
+    if (view.size > copy->value_capacity) {
+        unsigned char *grown = realloc(copy->value, view.size);
+
+        copy->value = grown == NULL ? copy->value : grown;
+        copy->value_capacity = grown == NULL ? copy->value_capacity : view.size;
+    }
+    if (view.size <= copy->value_capacity)
+        while (size < view.size) {
+            struct bytes piece = value_view_piece(&view, size);
+
+            memcpy(copy->value + size, piece.data, piece.size);
+            size += piece.size;
+        }
+    transaction_get_done(copy->source, TRANSACTION_SINGLE);
+    if (size < view.size)
+        return STATUS_INTERNAL;
+    return transaction_put(copy->target, TRANSACTION_SINGLE, key, bytes_from(copy->value, size));
+}
+
+static enum status pairs_copy(struct copy *copy)
+{
+    uint64_t cursor = 0;
+    enum status status;
+
+    do {
+        key_list_clear(&copy->keys);
+        status = transaction_scan(copy->source, TRANSACTION_SINGLE, cursor, bytes_from(NULL, 0), 1000, &copy->keys,
+                                  &cursor);
+        for (size_t i = 0; status == STATUS_OK && i < copy->keys.count; i++)
+            status = pair_copy(copy, key_list_key(&copy->keys, i));
+    } while (status == STATUS_OK && cursor != 0);
+    return status;
+}
+
+enum status engine_copy(struct engine *source, struct engine *target)
+{
+    struct copy copy = {0};
+    enum status status = participant_open(source, &copy.source);
+
+    if (status != STATUS_OK)
+        return status;
+    status = participant_open(target, &copy.target);
+    if (status == STATUS_OK) {
+        status = pairs_copy(&copy);
+        participant_close(copy.target);
+    }
+    participant_close(copy.source);
+    key_list_deinit(&copy.keys);
+    free(copy.value);
+    return status;
+}
+
+/* --- restarting --- */
+
+static bool has_size(const struct engine *engine, const struct engine_options *options)
+{
+    unsigned shard_count = options->shard_count == 0 ? table_shard_count_for(options->bytes) : options->shard_count;
+
+    return engine->segment->bytes == segment_bytes_for(options->bytes, table_root_bytes(options->bytes, shard_count));
+}
+
+/* The old segment stays under its name, and owned, until the new one is whole and takes the name in one step. */
+static enum status resize(struct engine **engine, const struct engine_options *options,
+                          char reason[SEGMENT_REASON_BYTES])
+{
+    struct engine_options resized_options = *options;
+    char name[SEGMENT_NAME_BYTES_MAX + 8];
+    struct engine *resized;
+    enum status status;
+
+    (void)snprintf(name, sizeof(name), "%s.new", options->name);
+    resized_options.name = name;
+    resized_options.is_fresh = true; /* what a death at this point left behind */
+    status = engine_create(&resized_options, &resized, reason);
+    if (status != STATUS_OK)
+        return status;
+    status = engine_copy(*engine, resized);
+    if (status == STATUS_OUT_OF_MEMORY)
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "the data of the segment does not fit the memory given");
+    else if (status != STATUS_OK)
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "cannot copy the segment: %s", status_message(status));
+    else if (segment_rename(resized->segment, options->name) != 0) {
+        (void)snprintf(reason, SEGMENT_REASON_BYTES, "cannot rename the new segment");
+        status = STATUS_INTERNAL;
+    }
+    if (status != STATUS_OK) {
+        segment_unlink(resized->segment);
+        engine_detach(resized);
+        return status;
+    }
+    engine_detach(*engine);
+    *engine = resized;
+    return STATUS_OK;
+}
+
+enum status engine_restore(const struct engine_options *options, struct engine **result,
+                           struct engine_restart *report, char reason[SEGMENT_REASON_BYTES])
+{
+    struct engine *engine;
+    enum status status = engine_attach(options, SEGMENT_TAKE_OVER, &engine, report, reason);
+
+    if (status != STATUS_OK)
+        return status;
+    if (!has_size(engine, options)) {
+        report->was_resized = true;
+        status = resize(&engine, options, reason);
+        if (status != STATUS_OK) {
+            engine_detach(engine);
+            return status;
+        }
+    }
+    atomic_store(&engine->segment->header->is_clean, 0);
+    segment_take_over(engine->segment);
+    *result = engine;
+    return STATUS_OK;
+}
