@@ -23,7 +23,30 @@ struct shared_store_options {
  * children made by fork use the same store. */
 enum status shared_store_create(const struct shared_store_options *options, struct store **result);
 
-/* The sentence that goes with the last failed shared_store_create of this process. */
+/* What shared_store_restore found. */
+struct shared_store_restart {
+    bool was_clean;   /* the last server ended in order */
+    bool was_resized; /* copied into a segment of the size that was asked for */
+    uint64_t keys;
+    unsigned commits_finished; /* past their commit point when their process died */
+    unsigned sessions_ended;   /* of processes that died */
+};
+
+/* Takes over the store of a server that ended or died, with all its processes. STATUS_NOT_FOUND: there is none of that
+ * name. STATUS_DENIED: it is in use, foreign, or cannot be trusted. STATUS_OUT_OF_MEMORY: the data does not fit
+ * options->bytes, or the system has not so much. It is kept in all these cases. Only a new master calls it. */
+enum status shared_store_restore(const struct shared_store_options *options, struct store **store,
+                                 struct shared_store_restart *restart);
+
+/* Opens the store of a living server beside it (is_private false), or a private copy of any store, repaired and checked,
+ * to which nothing is done that anybody else sees. Outcomes as shared_store_restore. */
+enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **store,
+                                struct shared_store_restart *restart);
+
+/* Notes that the server ended in order; its last act, when no other process is left. */
+void shared_store_mark_clean(struct store *store);
+
+/* The sentence that goes with the last failed shared_store_create, _restore or _attach of this process. */
 const char *shared_store_reason(void);
 
 /* Unmaps and frees; sessions must be closed. Others keep theirs. */

@@ -161,28 +161,83 @@ static const struct store_operations shared_operations = {
     .value_bytes_max = shared_value_bytes_max,
 };
 
-enum status shared_store_create(const struct shared_store_options *options, struct store **result)
+static struct engine_options engine_options_of(const struct shared_store_options *options)
 {
-    struct engine_options engine_options = {
+    return (struct engine_options){
         .name = options->name,
         .directory = options->directory,
         .bytes = options->bytes,
         .shard_count = options->shard_count,
         .is_fresh = options->is_fresh,
     };
-    struct shared_store *store = calloc(1, sizeof(*store));
-    enum status status;
+}
 
-    if (store == NULL)
-        return STATUS_INTERNAL;
-    store->store.operations = &shared_operations;
-    status = engine_create(&engine_options, &store->engine, last_reason);
-    if (status != STATUS_OK) {
-        free(store);
+/* Puts an engine, if it was had, behind the interface. */
+static enum status store_finish(enum status status, struct engine *engine, struct store **result)
+{
+    struct shared_store *store;
+
+    if (status != STATUS_OK)
         return status;
+    store = calloc(1, sizeof(*store));
+    if (store == NULL) {
+        engine_detach(engine);
+        return STATUS_INTERNAL;
     }
+    store->store.operations = &shared_operations;
+    store->engine = engine;
     *result = &store->store;
     return STATUS_OK;
+}
+
+enum status shared_store_create(const struct shared_store_options *options, struct store **result)
+{
+    struct engine_options engine_options = engine_options_of(options);
+    struct engine *engine = NULL;
+    enum status status = engine_create(&engine_options, &engine, last_reason);
+
+    return store_finish(status, engine, result);
+}
+
+static struct shared_store_restart restart_of(const struct engine_restart *report)
+{
+    return (struct shared_store_restart){
+        .was_clean = report->was_clean,
+        .was_resized = report->was_resized,
+        .keys = report->keys,
+        .commits_finished = report->commits_finished,
+        .sessions_ended = report->slots_drained,
+    };
+}
+
+enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
+                                 struct shared_store_restart *restart)
+{
+    struct engine_options engine_options = engine_options_of(options);
+    struct engine_restart report;
+    struct engine *engine = NULL;
+    enum status status = engine_restore(&engine_options, &engine, &report, last_reason);
+
+    *restart = restart_of(&report);
+    return store_finish(status, engine, result);
+}
+
+enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **result,
+                                struct shared_store_restart *restart)
+{
+    struct engine_options engine_options = engine_options_of(options);
+    struct engine_restart report;
+    struct engine *engine = NULL;
+    enum status status = engine_attach(&engine_options, is_private ? SEGMENT_PRIVATE : SEGMENT_JOIN, &engine, &report,
+                                       last_reason);
+
+    *restart = restart_of(&report);
+    return store_finish(status, engine, result);
+}
+
+void shared_store_mark_clean(struct store *store)
+{
+    engine_mark_clean(shared(store)->engine);
 }
 
 const char *shared_store_reason(void)
