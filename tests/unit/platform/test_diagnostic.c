@@ -455,6 +455,21 @@ Test(diagnostic, line_is_dropped_where_nobody_is_left_to_read_it)
     cr_assert_eq(process_run(writes_to_the_null_device, NULL), 0);
 }
 
+/* Where the room ends between one that asks and one that takes it. */
+Test(diagnostic, nobody_of_many_waits_at_a_pipe_that_nobody_reads, .timeout = 60)
+{
+    pid_t children[WRITERS];
+    int ends[2];
+
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    for (int i = 0; i < WRITERS; i++)
+        children[i] = process_start(writes_many_lines, &ends[1]);
+
+    for (int i = 0; i < WRITERS; i++)
+        cr_assert_eq(process_wait(children[i]), 0);
+    cr_assert_eq(close(ends[0]), 0);
+}
+
 Test(diagnostic, lines_are_appended_to_a_file)
 {
     cr_assert_eq(process_run(appends_to_a_file, NULL), 0);

@@ -102,6 +102,17 @@ static int dies_holding_without_the_kernel_noticing(void *context)
     return (int)syscall(SYS_set_robust_list, &empty, sizeof empty);
 }
 
+/* Waits like a locker, but does nothing once woken: as one that is stopped, or
+ * killed, between being woken and running. */
+static int swallows_the_wake_up(void *context)
+{
+    struct shared *shared = context;
+    uint32_t *word = (uint32_t *)(void *)&shared->mutex;
+    uint32_t held = __atomic_or_fetch(word, FUTEX_WAITERS, __ATOMIC_SEQ_CST);
+
+    return (int)syscall(SYS_futex, word, FUTEX_WAIT, held, NULL, NULL, 0);
+}
+
 static int unlocks_what_it_does_not_hold(void *context)
 {
     struct shared *shared = context;
@@ -140,6 +151,14 @@ static pid_t a_process_waits_for(struct shared *shared)
 
     process_wait_until_asleep(waiter);
     return waiter;
+}
+
+static pid_t a_process_will_swallow_the_wake_up(struct shared *shared)
+{
+    pid_t swallower = process_start(swallows_the_wake_up, shared);
+
+    process_wait_until_asleep(swallower);
+    return swallower;
 }
 
 /* Its parent knows of its death but has not reaped it. */
@@ -265,7 +284,7 @@ Test(robust_mutex, heir_that_unlocks_unrepaired_closes_it_for_good)
     cr_assert_eq(process_run(tries_to_lock, shared), MUTEX_CLOSED);
 }
 
-Test(robust_mutex, stopped_waiter_does_not_swallow_the_wake_up, .timeout = 60)
+Test(robust_mutex, stopped_waiter_is_passed_over, .timeout = 60)
 {
     struct shared *shared = create_shared();
     pid_t holder = a_process_holds(shared, holds_until_released);
@@ -281,19 +300,31 @@ Test(robust_mutex, stopped_waiter_does_not_swallow_the_wake_up, .timeout = 60)
     cr_assert_eq(process_wait(stopped), MUTEX_LOCKED);
 }
 
-Test(robust_mutex, stopped_waiter_does_not_swallow_the_inheritance, .timeout = 60)
+Test(robust_mutex, swallowed_wake_up_keeps_nobody_waiting, .timeout = 60)
 {
     struct shared *shared = create_shared();
     pid_t holder = a_process_holds(shared, holds_until_released);
-    pid_t stopped = a_process_waits_for(shared);
+    pid_t swallower = a_process_will_swallow_the_wake_up(shared);
     pid_t waiter = a_process_waits_for(shared);
 
-    process_stop(stopped);
+    process_gate_open(&shared->release);
+
+    cr_assert_eq(process_wait(swallower), 0);
+    cr_assert_eq(process_wait(waiter), MUTEX_LOCKED);
+    cr_assert_eq(process_wait(holder), 0);
+}
+
+Test(robust_mutex, swallowed_wake_up_of_a_death_keeps_nobody_waiting, .timeout = 60)
+{
+    struct shared *shared = create_shared();
+    pid_t holder = a_process_holds(shared, holds_until_released);
+    pid_t swallower = a_process_will_swallow_the_wake_up(shared);
+    pid_t waiter = a_process_waits_for(shared);
+
     cr_assert_eq(process_kill(holder), PROCESS_SIGNAL(SIGKILL));
 
+    cr_assert_eq(process_wait(swallower), 0);
     cr_assert_eq(process_wait(waiter), MUTEX_INHERITED);
-    process_continue(stopped);
-    cr_assert_eq(process_wait(stopped), MUTEX_LOCKED);
 }
 
 Test(robust_mutex, mutex_of_a_dead_whom_the_kernel_overlooked_is_inherited_once_buried, .timeout = 60)
