@@ -1,0 +1,85 @@
+/* A conversation: lines in, replies out, transactions in between. It knows no
+ * socket; connection.h gives it one, tests and fuzzers feed it bytes. What it
+ * answers depends on the bytes (and the store) alone, not on the pieces in which
+ * they came. One process and one thread. */
+#ifndef HAUSKV_SESSION_SESSION_H
+#define HAUSKV_SESSION_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "platform/bytes.h"
+#include "protocol/buffer.h"
+#include "protocol/json_writer.h"
+#include "protocol/line_reader.h"
+#include "session/counters.h"
+#include "session/session_transactions.h"
+#include "store/store.h"
+
+/* What a session is given. All of it must live as long as the session. */
+struct session_config {
+    struct store *store;
+    struct store_session *store_session; /* stays the caller's; has no open transaction */
+    _Atomic uint64_t *last_transaction_id; /* shared by all sessions of a server; 0 at its start */
+    struct session_counters *counters;
+    enum isolation isolation; /* of START and BEGIN that name none */
+    size_t command_bytes_max; /* --max-command: 1 to LINE_BYTES_LIMIT, a line without its end */
+    /* Writes the object that STATS answers. NULL: an empty one. */
+    void (*write_stats)(void *context, struct json_writer *writer);
+    void *stats_context;
+};
+
+/* Fields are nobody's business but session.c's and execute.c's. */
+struct session {
+    struct session_config config;
+    struct line_reader lines;
+    struct buffer output;
+    struct session_transactions transactions;
+    bool has_begun;  /* a line that was not blank was answered */
+    bool is_closing; /* EXIT, QUIT, a browser, or no private memory: nothing is served any more */
+};
+
+enum session_state {
+    SESSION_WAITING, /* every complete line is answered */
+    SESSION_FULL,    /* the output is large: take it, then serve on */
+    SESSION_CLOSING  /* take the output, then close; bytes that are left or still come are dropped */
+};
+
+bool session_is_valid(const struct session *session);
+
+/* Takes no private memory before the first byte. */
+void session_init(struct session *session, const struct session_config *config);
+
+/* Rolls back whatever is open. */
+void session_deinit(struct session *session);
+
+/* Answers the lines that were received, until output_bytes_max bytes or more are
+ * waiting to be taken (the last reply is always whole). */
+enum session_state session_serve(struct session *session, size_t output_bytes_max);
+
+/* Where to receive bytes, and how many fit (0: lines must be served first, or
+ * there is no memory); then how many were received. */
+unsigned char *session_room(struct session *session, size_t *size);
+void session_received(struct session *session, size_t size);
+
+/* The replies so far; valid until the session is served again. */
+struct bytes session_output(const struct session *session);
+
+/* They were taken. */
+void session_output_clear(struct session *session);
+
+/* The whole conversation without a socket: copies bytes in and serves them all.
+ * The output grows until it is taken. */
+void session_feed(struct session *session, struct bytes bytes);
+
+/* Whether it holds more memory than a quiet client needs; and giving that back,
+ * as far as it is empty. */
+bool session_is_large(const struct session *session);
+void session_shrink(struct session *session);
+
+/* Rolls everything back; whatever else was received is not served. */
+void session_close(struct session *session);
+
+#endif

@@ -1,0 +1,147 @@
+/* Bytes to lines.
+ *
+ * buffer:  | handed out | no LF in here | not looked at | room |
+ *          0         served         scanned          size   capacity
+ *
+ * While a line that is too long is being skipped, what was looked at goes into
+ * the outline and out of the buffer - all but a last CR, which belongs to the
+ * line's end if LF follows and to the line if not. */
+#include "protocol/line_reader.h"
+
+#include <string.h>
+
+static size_t capacity_max(const struct line_reader *reader);
+static void skip_unfinished(struct line_reader *reader);
+static void hand_out_skipped(struct line_reader *reader, struct bytes last, struct line *line);
+static void outline_add(struct line_reader *reader, struct bytes bytes);
+
+bool line_reader_is_valid(const struct line_reader *reader)
+{
+    bool offsets_are_in_order = reader->served <= reader->scanned && reader->scanned <= reader->buffer.size;
+    bool memory_is_bounded = reader->buffer.capacity <= capacity_max(reader);
+    bool skipping_makes_sense = reader->is_skipping || reader->skipped_bytes == 0;
+
+    return buffer_is_valid(&reader->buffer) && offsets_are_in_order && memory_is_bounded && skipping_makes_sense;
+}
+
+void line_reader_init(struct line_reader *reader, size_t line_bytes_max)
+{
+    REQUIRE(line_bytes_max >= 1 && line_bytes_max <= LINE_BYTES_LIMIT);
+    memset(reader, 0, sizeof(*reader));
+    buffer_init(&reader->buffer);
+    reader->line_bytes_max = line_bytes_max;
+}
+
+void line_reader_deinit(struct line_reader *reader)
+{
+    buffer_deinit(&reader->buffer);
+}
+
+unsigned char *line_reader_room(struct line_reader *reader, size_t *size)
+{
+    struct buffer *buffer = &reader->buffer;
+    size_t wider = 2 * buffer->capacity < LINE_READER_BYTES_MIN ? LINE_READER_BYTES_MIN : 2 * buffer->capacity;
+
+    if (reader->served > 0) {
+        buffer_drop_front(buffer, reader->served);
+        reader->scanned -= reader->served;
+        reader->served = 0;
+    }
+    if (wider > capacity_max(reader))
+        wider = capacity_max(reader);
+    if (buffer->size == buffer->capacity && buffer->capacity < wider)
+        (void)buffer_resize(buffer, wider); /* without memory there is no room, and that is the answer */
+    *size = buffer->capacity - buffer->size;
+    return buffer->data + buffer->size;
+}
+
+void line_reader_received(struct line_reader *reader, size_t size)
+{
+    REQUIRE(size <= reader->buffer.capacity - reader->buffer.size);
+    reader->buffer.size += size;
+}
+
+bool line_reader_next(struct line_reader *reader, struct line *line)
+{
+    struct buffer *buffer = &reader->buffer;
+    unsigned char *first;
+    unsigned char *end;
+    size_t size;
+
+    if (reader->scanned == buffer->size)
+        return false;
+    end = memchr(buffer->data + reader->scanned, '\n', buffer->size - reader->scanned);
+    if (end == NULL) {
+        reader->scanned = buffer->size;
+        skip_unfinished(reader);
+        return false;
+    }
+
+    first = buffer->data + reader->served;
+    size = (size_t)(end - first);
+    reader->served += size + 1;
+    reader->scanned = reader->served;
+    if (size > 0 && first[size - 1] == '\r')
+        size--;
+    if (reader->is_skipping || size > reader->line_bytes_max)
+        hand_out_skipped(reader, bytes_from(first, size), line);
+    else
+        *line = (struct line){.data = first, .size = size, .bytes_total = size};
+    return true;
+}
+
+bool line_reader_is_empty(const struct line_reader *reader)
+{
+    return reader->served == reader->buffer.size && !reader->is_skipping;
+}
+
+void line_reader_shrink(struct line_reader *reader)
+{
+    if (!line_reader_is_empty(reader) || reader->buffer.capacity <= LINE_READER_BYTES_MIN)
+        return;
+    buffer_deinit(&reader->buffer);
+    reader->served = 0;
+    reader->scanned = 0;
+}
+
+/* A whole line of the largest size with CR and LF. */
+static size_t capacity_max(const struct line_reader *reader)
+{
+    size_t whole_line = reader->line_bytes_max + 2;
+
+    return whole_line < LINE_READER_BYTES_MIN ? LINE_READER_BYTES_MIN : whole_line;
+}
+
+/* The line has no end yet: is it too long already? Its last byte counts only if
+ * it is not a CR, because that may turn out to belong to the end. */
+static void skip_unfinished(struct line_reader *reader)
+{
+    struct buffer *buffer = &reader->buffer;
+    size_t size = buffer->size - reader->served;
+
+    if (size > 0 && buffer->data[buffer->size - 1] == '\r')
+        size--;
+    if (!reader->is_skipping && size <= reader->line_bytes_max)
+        return;
+    outline_add(reader, bytes_from(buffer->data + reader->served, size));
+    buffer_drop_front(buffer, reader->served + size);
+    reader->served = 0;
+    reader->scanned = buffer->size;
+}
+
+static void hand_out_skipped(struct line_reader *reader, struct bytes last, struct line *line)
+{
+    outline_add(reader, last);
+    *line = (struct line){.is_too_long = true, .bytes_total = reader->skipped_bytes, .outline = &reader->outline};
+    reader->is_skipping = false;
+    reader->skipped_bytes = 0;
+}
+
+static void outline_add(struct line_reader *reader, struct bytes bytes)
+{
+    if (!reader->is_skipping)
+        line_outline_init(&reader->outline);
+    reader->is_skipping = true;
+    line_outline_feed(&reader->outline, bytes);
+    reader->skipped_bytes += bytes.size;
+}

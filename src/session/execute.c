@@ -1,0 +1,324 @@
+/* What each command does. */
+#include "session/execute.h"
+
+#include "protocol/reply.h"
+
+/* One request, with what it needs; keeps the argument lists short. */
+struct job {
+    struct session *session;
+    const struct request *request;
+    struct session_transaction *transaction; /* NULL: single */
+    struct buffer *output;
+    struct message *message;
+};
+
+static enum status execute_data(const struct job *job);
+static enum status execute_put(const struct job *job, store_transaction number);
+static enum status execute_get(const struct job *job, store_transaction number);
+static enum status execute_del(const struct job *job, store_transaction number);
+static enum status execute_exists(const struct job *job, store_transaction number);
+static enum status execute_count(const struct job *job, store_transaction number);
+static enum status execute_scan(const struct job *job, store_transaction number);
+static enum status execute_start(const struct job *job);
+static enum status execute_begin(const struct job *job);
+static enum status execute_commit(const struct job *job);
+static enum status execute_rollback(const struct job *job);
+static enum status execute_stats(const struct job *job);
+static enum status execute_exit(const struct job *job);
+
+enum status execute(struct session *session, const struct request *request, struct session_transaction *transaction,
+                    struct message *message)
+{
+    struct job job = {session, request, transaction, &session->output, message};
+
+    switch (request->verb) {
+    case VERB_PUT:
+    case VERB_GET:
+    case VERB_DEL:
+    case VERB_EXISTS:
+    case VERB_COUNT:
+    case VERB_SCAN:
+        return execute_data(&job);
+    case VERB_START:
+        return execute_start(&job);
+    case VERB_BEGIN:
+        return execute_begin(&job);
+    case VERB_COMMIT:
+        return execute_commit(&job);
+    case VERB_ROLLBACK:
+        return execute_rollback(&job);
+    case VERB_PING:
+        reply_plain(job.output, REPLY_PONG);
+        return STATUS_OK;
+    case VERB_HELP:
+        reply_help(job.output);
+        return STATUS_OK;
+    case VERB_STATS:
+        return execute_stats(&job);
+    case VERB_EXIT:
+    case VERB_QUIT:
+        return execute_exit(&job);
+    case VERB_TOTAL:
+        break;
+    }
+    INVARIANT(false);
+    return STATUS_INTERNAL;
+}
+
+/* --- data --- */
+
+static enum status explain_aborted(const struct job *job)
+{
+    if (job->transaction->id == 0)
+        message_add(job->message, "The transaction is aborted, only ROLLBACK or COMMIT ends it");
+    else
+        message_add(job->message, "The transaction is aborted, only ROLLBACK %ju or COMMIT %ju ends it",
+                    (uintmax_t)job->transaction->id, (uintmax_t)job->transaction->id);
+    return STATUS_ABORTED;
+}
+
+/* What the status alone does not tell. */
+static enum status explain(const struct job *job, enum status status)
+{
+    if (!message_is_empty(job->message))
+        return status;
+    if (status == STATUS_TIMEOUT)
+        message_add(job->message, "The transaction was idle for too long and is rolled back (--transaction-timeout)");
+    else if (status == STATUS_OUT_OF_MEMORY)
+        message_add(job->message, "Out of memory, nothing was changed (--memory)");
+    return status;
+}
+
+static enum status execute_data(const struct job *job)
+{
+    static enum status (*const functions[VERB_TOTAL])(const struct job *job, store_transaction number) = {
+        [VERB_PUT] = execute_put,       [VERB_GET] = execute_get,     [VERB_DEL] = execute_del,
+        [VERB_EXISTS] = execute_exists, [VERB_COUNT] = execute_count, [VERB_SCAN] = execute_scan,
+    };
+    store_transaction number = STORE_SINGLE;
+
+    if (job->transaction != NULL) {
+        if (job->transaction->state == SESSION_TRANSACTION_ABORTED)
+            return explain_aborted(job);
+        number = job->transaction->number;
+    }
+    return explain(job, functions[job->request->verb](job, number));
+}
+
+static enum status execute_put(const struct job *job, store_transaction number)
+{
+    const struct request *request = job->request;
+    const struct session_config *config = &job->session->config;
+    enum status status = store_put(config->store_session, number, request->key, request->value);
+
+    if (status == STATUS_TOO_LARGE)
+        message_add(job->message, "Value of %zu bytes: the store takes at most %zu (--memory)", request->value.size,
+                    store_value_bytes_max(config->store));
+    if (status == STATUS_OK)
+        reply_plain(job->output, REPLY_STORED);
+    return status;
+}
+
+static void write_piece(void *context, struct bytes piece)
+{
+    json_string_piece(context, piece);
+}
+
+static enum status explain_read(const struct job *job, enum status status)
+{
+    if (status == STATUS_TOO_LARGE)
+        message_add(job->message, "The transaction has read too many keys");
+    return status;
+}
+
+static enum status execute_get(const struct job *job, store_transaction number)
+{
+    struct json_writer writer;
+    struct store_sink sink = {write_piece, &writer};
+    enum status status;
+
+    reply_result_begin(job->output, &writer);
+    json_string_begin(&writer);
+    status = store_get(job->session->config.store_session, number, job->request->key, &sink);
+    json_string_end(&writer);
+    reply_result_end(&writer);
+    return explain_read(job, status);
+}
+
+static enum status execute_del(const struct job *job, store_transaction number)
+{
+    enum status status = store_del(job->session->config.store_session, number, job->request->key);
+
+    if (status == STATUS_OK)
+        reply_plain(job->output, REPLY_DELETED);
+    return status;
+}
+
+static enum status execute_exists(const struct job *job, store_transaction number)
+{
+    enum status status = store_get(job->session->config.store_session, number, job->request->key, NULL);
+
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        return explain_read(job, status);
+    reply_boolean(job->output, status == STATUS_OK);
+    return STATUS_OK;
+}
+
+static enum status execute_count(const struct job *job, store_transaction number)
+{
+    uint64_t count = 0;
+    enum status status = store_count(job->session->config.store_session, number, job->request->prefix, &count);
+
+    if (status == STATUS_OK)
+        reply_number(job->output, count);
+    return explain_read(job, status);
+}
+
+static void write_key(void *context, struct bytes key)
+{
+    reply_keys_add(context, key);
+}
+
+static enum status execute_scan(const struct job *job, store_transaction number)
+{
+    const struct request *request = job->request;
+    struct reply_keys reply;
+    struct store_scan scan = {
+        .cursor = request->cursor,
+        .prefix = request->prefix,
+        .limit = request->limit,
+        .key = write_key,
+        .context = &reply,
+    };
+    enum status status;
+
+    reply_keys_begin(&reply, job->output);
+    status = store_scan(job->session->config.store_session, number, &scan);
+    reply_keys_end(&reply, scan.cursor);
+    return explain_read(job, status);
+}
+
+/* --- transactions --- */
+
+static enum isolation isolation_of(const struct job *job)
+{
+    return job->request->has_isolation ? job->request->isolation : job->session->config.isolation;
+}
+
+/* START and BEGIN run in no transaction: an id behind them is one field too many. */
+static enum status refuse_id(const struct job *job)
+{
+    message_add(job->message, "A transaction cannot be opened inside another; usage: %s",
+                command_of(job->request->verb)->usage);
+    return STATUS_SYNTAX;
+}
+
+static bool names_transaction(const struct job *job)
+{
+    return job->transaction != NULL && job->transaction->id != 0;
+}
+
+static enum status explain_opening(const struct job *job, enum status status)
+{
+    if (status == STATUS_TOO_LARGE)
+        message_add(job->message, "%u transactions are open: the limit for a connection is %u",
+                    session_transactions_open_count(&job->session->transactions), STORE_TRANSACTIONS_MAX);
+    else if (status == STATUS_DENIED)
+        message_add(job->message, "This isolation level is not offered");
+    return explain(job, status);
+}
+
+static enum status execute_start(const struct job *job)
+{
+    enum status status;
+
+    if (names_transaction(job))
+        return refuse_id(job);
+    status = session_transactions_start(&job->session->transactions, isolation_of(job));
+    if (status == STATUS_OK)
+        reply_plain(job->output, REPLY_STARTED);
+    return explain_opening(job, status);
+}
+
+static enum status execute_begin(const struct job *job)
+{
+    enum status status;
+    uint64_t id;
+
+    if (names_transaction(job))
+        return refuse_id(job);
+    status = session_transactions_begin(&job->session->transactions, isolation_of(job), &id);
+    if (status == STATUS_OK)
+        reply_begun(job->output, id);
+    return explain_opening(job, status);
+}
+
+static enum status refuse_ending(const struct job *job)
+{
+    bool has_others = session_transactions_open_count(&job->session->transactions) > 0;
+
+    message_add(job->message, "START's transaction is not open%s", has_others ? ", BEGIN's end by their ids" : "");
+    return STATUS_NO_TRANSACTION;
+}
+
+static void explain_conflict(const struct job *job, struct bytes key)
+{
+    if (key.size == 0) {
+        message_add(job->message, "Keys that were scanned or counted have changed, nothing was committed: try again");
+        return;
+    }
+    message_add(job->message, "The key ");
+    message_add_bytes(job->message, key);
+    message_add(job->message, " has changed since it was read, nothing was committed: try again");
+}
+
+static enum status execute_commit(const struct job *job)
+{
+    struct bytes conflict_key = bytes_from(NULL, 0);
+    enum status status;
+
+    if (job->transaction == NULL)
+        return refuse_ending(job);
+    status = session_transaction_commit(&job->session->transactions, job->transaction, &conflict_key);
+    if (status == STATUS_OK)
+        reply_plain(job->output, REPLY_COMMITTED);
+    else if (status == STATUS_CONFLICT)
+        explain_conflict(job, conflict_key);
+    else if (status == STATUS_ABORTED)
+        message_add(job->message, "The transaction was aborted, nothing was committed");
+    return explain(job, status);
+}
+
+static enum status execute_rollback(const struct job *job)
+{
+    if (job->transaction == NULL)
+        return refuse_ending(job);
+    session_transaction_rollback(&job->session->transactions, job->transaction);
+    reply_plain(job->output, REPLY_ROLLED_BACK);
+    return STATUS_OK;
+}
+
+/* --- the rest --- */
+
+static enum status execute_stats(const struct job *job)
+{
+    const struct session_config *config = &job->session->config;
+    struct json_writer writer;
+
+    reply_result_begin(job->output, &writer);
+    if (config->write_stats != NULL) {
+        config->write_stats(config->stats_context, &writer);
+    } else {
+        json_object_begin(&writer);
+        json_object_end(&writer);
+    }
+    reply_result_end(&writer);
+    return STATUS_OK;
+}
+
+static enum status execute_exit(const struct job *job)
+{
+    session_close(job->session);
+    reply_plain(job->output, REPLY_BYE);
+    return STATUS_OK;
+}

@@ -1,0 +1,256 @@
+/* The conversation. What a line does is in execute.c; here is the loop, and what
+ * becomes of a transaction when its line fails. */
+#include "session/session.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#include "protocol/reply.h"
+#include "protocol/request.h"
+#include "session/execute.h"
+
+#define OUTPUT_BYTES_KEPT ((size_t)32 << 10)
+
+/* A line on its way to its reply. */
+struct errand {
+    struct request request;
+    struct message message;
+    struct session_transaction *transaction; /* to which an error belongs; NULL: to none */
+    size_t reply_offset;
+};
+
+static void answer(struct session *session, struct line *line);
+static void answer_request(struct session *session, unsigned char *line, struct bytes trimmed);
+static void answer_too_long(struct session *session, const struct line *line);
+static void answer_http(struct session *session);
+static enum status refuse_ended(uint64_t id, struct errand *errand);
+static enum status refuse_unsayable(struct errand *errand);
+static bool find_transaction(struct session *session, bool is_named, uint64_t id, struct errand *errand);
+static void refuse(struct session *session, struct errand *errand, enum status status);
+
+enum session_state session_serve(struct session *session, size_t output_bytes_max)
+{
+    struct line line;
+
+    while (!session->is_closing) {
+        if (session->output.size >= output_bytes_max)
+            return SESSION_FULL;
+        if (!line_reader_next(&session->lines, &line))
+            return SESSION_WAITING;
+        answer(session, &line);
+    }
+    return SESSION_CLOSING;
+}
+
+static void answer(struct session *session, struct line *line)
+{
+    struct bytes trimmed = request_trim(bytes_from(line->data, line->size));
+    bool is_first = !session->has_begun;
+
+    if (trimmed.size == 0 && !line->is_too_long)
+        return;
+    session->has_begun = true;
+    if (!buffer_reserve(&session->output, REPLY_BYTES_SMALL)) {
+        session_close(session); /* nothing runs whose outcome could not be told */
+        return;
+    }
+    if (line->is_too_long ? request_outline_is_http(line->outline, is_first) : request_is_http(trimmed, is_first))
+        answer_http(session);
+    else if (line->is_too_long)
+        answer_too_long(session, line);
+    else
+        answer_request(session, line->data + (trimmed.data - line->data), trimmed);
+}
+
+static void errand_init(struct errand *errand, const struct session *session)
+{
+    message_init(&errand->message);
+    errand->request.verb = VERB_UNKNOWN;
+    errand->transaction = NULL;
+    errand->reply_offset = session->output.size;
+}
+
+static void count_command(struct session *session, enum verb verb)
+{
+    if (verb != VERB_UNKNOWN)
+        session_counter_add(&session->config.counters->commands[verb], 1);
+}
+
+static void answer_request(struct session *session, unsigned char *line, struct bytes trimmed)
+{
+    struct bytes rest = trimmed;
+    struct errand errand;
+    enum status status;
+    uint64_t id = 0;
+    bool is_named;
+    bool has_ended;
+
+    errand_init(&errand, session);
+    is_named = !id_set_is_empty(&session->transactions.given) && request_may_name(trimmed, &id, &rest) &&
+               session_transactions_gave(&session->transactions, id);
+    has_ended = !find_transaction(session, is_named, id, &errand);
+    status = request_parse(line, is_named ? rest.size : trimmed.size, &errand.request, &errand.message);
+    count_command(session, errand.request.verb);
+    if (status == STATUS_OK && has_ended)
+        status = refuse_ended(id, &errand);
+    else if (status == STATUS_OK)
+        status = execute(session, &errand.request, errand.transaction, &errand.message);
+    if (session->output.failed)
+        status = refuse_unsayable(&errand);
+    if (status != STATUS_OK)
+        refuse(session, &errand, status);
+}
+
+static enum status refuse_ended(uint64_t id, struct errand *errand)
+{
+    message_add(&errand->message, "Transaction %ju has ended, nothing was run", (uintmax_t)id);
+    return STATUS_UNKNOWN_TRANSACTION;
+}
+
+/* Only what reads can have so long a reply: nothing that was changed goes untold. */
+static enum status refuse_unsayable(struct errand *errand)
+{
+    message_init(&errand->message);
+    message_add(&errand->message, "The server has no memory for this reply");
+    return STATUS_INTERNAL;
+}
+
+static void answer_too_long(struct session *session, const struct line *line)
+{
+    struct errand errand;
+    uint64_t id = 0;
+    bool is_named;
+
+    errand_init(&errand, session);
+    is_named = request_outline_may_name(line->outline, &id) && session_transactions_gave(&session->transactions, id);
+    (void)find_transaction(session, is_named, id, &errand);
+    errand.request.verb = request_outline_verb(line->outline);
+    count_command(session, errand.request.verb);
+    message_add(&errand.message, "Line of %ju bytes: the limit is %zu (--max-command)", (uintmax_t)line->bytes_total,
+                session->config.command_bytes_max);
+    refuse(session, &errand, STATUS_TOO_LARGE);
+}
+
+/* A page that a browser was made to send must not become data. */
+static void answer_http(struct session *session)
+{
+    session_counter_add(&session->config.counters->errors[STATUS_SYNTAX], 1);
+    reply_error(&session->output, STATUS_SYNTAX, bytes_from_string("This is not an HTTP server, the connection ends"));
+    session_close(session);
+}
+
+/* The transaction that the line names, else START's, else none. False: it names
+ * one that has ended. */
+static bool find_transaction(struct session *session, bool is_named, uint64_t id, struct errand *errand)
+{
+    if (is_named)
+        errand->transaction = session_transactions_find(&session->transactions, id);
+    else
+        errand->transaction = session_transactions_started(&session->transactions);
+    return !is_named || errand->transaction != NULL;
+}
+
+/* The one rule for errors: after any but not_found and transaction_open, the
+ * transaction that the line belongs to can only end. A START that fails opens
+ * such a one, so that the lines behind it do not run on their own. (A COMMIT has
+ * closed its transaction already.) */
+static void refuse(struct session *session, struct errand *errand, enum status status)
+{
+    buffer_truncate(&session->output, errand->reply_offset);
+    reply_error(&session->output, status, message_bytes(&errand->message));
+    session_counter_add(&session->config.counters->errors[status], 1);
+    if (status == STATUS_NOT_FOUND || status == STATUS_TRANSACTION_OPEN)
+        return;
+    if (errand->transaction != NULL)
+        session_transaction_abort(&session->transactions, errand->transaction, status);
+    if (errand->request.verb == VERB_START)
+        session_transactions_start_aborted(&session->transactions);
+}
+
+bool session_is_valid(const struct session *session)
+{
+    bool lines_are_valid = line_reader_is_valid(&session->lines);
+    bool output_is_whole = buffer_is_valid(&session->output) && !session->output.failed &&
+                           (session->output.size == 0 || session->output.data[session->output.size - 1] == '\n');
+    bool transactions_are_valid = session_transactions_is_valid(&session->transactions);
+    bool nothing_is_open_at_the_end =
+        !session->is_closing || session_transactions_open_count(&session->transactions) == 0;
+
+    return lines_are_valid && output_is_whole && transactions_are_valid && nothing_is_open_at_the_end;
+}
+
+void session_init(struct session *session, const struct session_config *config)
+{
+    REQUIRE(config->store != NULL && config->isolation < ISOLATION_COUNT);
+    memset(session, 0, sizeof(*session));
+    session->config = *config;
+    line_reader_init(&session->lines, config->command_bytes_max);
+    buffer_init(&session->output);
+    session_transactions_init(&session->transactions, config->store_session, config->counters,
+                              config->last_transaction_id);
+}
+
+void session_deinit(struct session *session)
+{
+    session_transactions_deinit(&session->transactions);
+    buffer_deinit(&session->output);
+    line_reader_deinit(&session->lines);
+}
+
+unsigned char *session_room(struct session *session, size_t *size)
+{
+    return line_reader_room(&session->lines, size);
+}
+
+void session_received(struct session *session, size_t size)
+{
+    line_reader_received(&session->lines, size);
+}
+
+struct bytes session_output(const struct session *session)
+{
+    return buffer_bytes(&session->output);
+}
+
+void session_output_clear(struct session *session)
+{
+    buffer_truncate(&session->output, 0);
+}
+
+void session_feed(struct session *session, struct bytes bytes)
+{
+    while (bytes.size > 0 && !session->is_closing) {
+        size_t size;
+        unsigned char *room = session_room(session, &size);
+
+        if (size == 0) {
+            session_close(session);
+            return;
+        }
+        if (size > bytes.size)
+            size = bytes.size;
+        memcpy(room, bytes.data, size);
+        session_received(session, size);
+        bytes = bytes_slice(bytes, size, bytes.size - size);
+        (void)session_serve(session, SIZE_MAX);
+    }
+}
+
+bool session_is_large(const struct session *session)
+{
+    return session->lines.buffer.capacity > LINE_READER_BYTES_MIN || session->output.capacity > OUTPUT_BYTES_KEPT;
+}
+
+void session_shrink(struct session *session)
+{
+    line_reader_shrink(&session->lines);
+    if (session->output.size == 0)
+        (void)buffer_resize(&session->output, 0);
+    (void)malloc_trim(0); /* pages, not only blocks: there may be thousands of such processes */
+}
+
+void session_close(struct session *session)
+{
+    session_transactions_rollback_all(&session->transactions);
+    session->is_closing = true;
+}

@@ -1,0 +1,204 @@
+#include "protocol/line_reader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+
+#include "protocol/request.h"
+
+static struct line_reader reader;
+
+/* Gives bytes in pieces of at most that size and writes down what comes out:
+ * "[line]" for each line, "<size>" for one that was too long. */
+static void read_all(struct bytes bytes, size_t piece_bytes, struct buffer *seen)
+{
+    while (bytes.size > 0) {
+        size_t room;
+        unsigned char *data = line_reader_room(&reader, &room);
+        size_t size = piece_bytes < bytes.size ? piece_bytes : bytes.size;
+        struct line line;
+        char number[32];
+
+        cr_assert_gt(room, 0);
+        size = size < room ? size : room;
+        memcpy(data, bytes.data, size);
+        line_reader_received(&reader, size);
+        bytes = bytes_slice(bytes, size, bytes.size - size);
+        while (line_reader_next(&reader, &line)) {
+            (void)snprintf(number, sizeof number, "<%ju>", (uintmax_t)line.bytes_total);
+            buffer_append_string(seen, line.is_too_long ? number : "[");
+            buffer_append(seen, bytes_from(line.data, line.size));
+            buffer_append_string(seen, line.is_too_long ? "" : "]");
+            cr_assert(line.is_too_long || line.size == line.bytes_total);
+            cr_assert(line_reader_is_valid(&reader));
+        }
+        cr_assert(line_reader_is_valid(&reader));
+    }
+}
+
+static void expect_lines(size_t line_bytes_max, struct bytes bytes, const char *wanted)
+{
+    for (size_t piece_bytes = 1; piece_bytes <= bytes.size; piece_bytes++) {
+        struct buffer seen;
+
+        buffer_init(&seen);
+        line_reader_init(&reader, line_bytes_max);
+        read_all(bytes, piece_bytes, &seen);
+        cr_assert(bytes_equal(buffer_bytes(&seen), bytes_from_string(wanted)),
+                  "in pieces of %zu: \"%.*s\", not \"%s\"", piece_bytes, (int)seen.size, (const char *)seen.data,
+                  wanted);
+        line_reader_deinit(&reader);
+        buffer_deinit(&seen);
+    }
+}
+
+#define LINES(line_bytes_max, text, wanted) \
+    expect_lines((line_bytes_max), bytes_from((text), sizeof(text) - 1), (wanted))
+
+Test(line_reader, cuts_at_line_feeds)
+{
+    LINES(100, "one\ntwo\n\nthree\n", "[one][two][][three]");
+}
+
+Test(line_reader, drops_one_carriage_return_before_the_line_feed)
+{
+    LINES(100, "one\r\ntwo\r\r\n\r\nth\rree\n\r\r\r\n", "[one][two\r][][th\rree][\r\r]");
+}
+
+Test(line_reader, hands_out_no_line_that_has_no_end)
+{
+    LINES(100, "one\ntwo", "[one]");
+    LINES(100, "one\ntwo\r", "[one]");
+}
+
+Test(line_reader, keeps_a_line_of_the_limit_and_measures_one_above_it)
+{
+    LINES(4, "1234\n12345\n1234\n", "[1234]<5>[1234]");
+    LINES(4, "1234\r\n12345\r\n1234\r\n", "[1234]<5>[1234]");
+    LINES(4, "123\r\r\n1234\r\r\n123\r\n", "[123\r]<5>[123]");
+    LINES(1, "1\n12\n\n1\n", "[1]<2>[][1]");
+}
+
+Test(line_reader, measures_lines_far_above_the_limit)
+{
+    LINES(4, "123456789 123456789 123456789\nab\r12345\rx\r\r\nab\n", "<29><11>[ab]");
+}
+
+Test(line_reader, says_nothing_of_a_long_line_that_has_no_end)
+{
+    LINES(4, "a\n123456789", "[a]");
+}
+
+Test(line_reader, keeps_nul_and_other_bytes)
+{
+    struct bytes bytes = bytes_from("a\0b\xff\n\0\n", 7);
+    struct buffer seen;
+
+    buffer_init(&seen);
+    line_reader_init(&reader, 10);
+    read_all(bytes, 7, &seen);
+
+    cr_assert(bytes_equal(buffer_bytes(&seen), bytes_from("[a\0b\xff][\0]", 9)));
+    line_reader_deinit(&reader);
+    buffer_deinit(&seen);
+}
+
+Test(line_reader, takes_no_more_memory_than_the_limit)
+{
+    size_t limit = 100000;
+    struct buffer seen;
+    unsigned char *many = malloc(1000000);
+
+    cr_assert_not_null(many);
+    memset(many, 'x', 1000000);
+    buffer_init(&seen);
+    line_reader_init(&reader, limit);
+    cr_assert_eq(reader.buffer.capacity, 0);
+    read_all(bytes_from(many, 1000000), 50000, &seen);
+    cr_assert_leq(reader.buffer.capacity, limit + 2);
+    many[0] = '\n';
+    read_all(bytes_from(many, 1), 1, &seen);
+
+    cr_assert(bytes_equal(buffer_bytes(&seen), bytes_from_string("<1000000>")));
+    line_reader_shrink(&reader);
+    cr_assert_eq(reader.buffer.capacity, 0);
+    line_reader_deinit(&reader);
+    buffer_deinit(&seen);
+    free(many);
+}
+
+Test(line_reader, has_no_room_while_it_is_full_of_lines)
+{
+    unsigned char *data;
+    struct line line;
+    size_t room;
+
+    line_reader_init(&reader, 10);
+    data = line_reader_room(&reader, &room);
+    cr_assert_eq(room, LINE_READER_BYTES_MIN);
+    memset(data, '\n', room);
+    line_reader_received(&reader, room);
+
+    (void)line_reader_room(&reader, &room);
+    cr_assert_eq(room, 0);
+    cr_assert(line_reader_next(&reader, &line));
+    (void)line_reader_room(&reader, &room);
+    cr_assert_eq(room, 1);
+    line_reader_deinit(&reader);
+}
+
+Test(line_reader, keeps_a_part_of_a_line_when_asked_to_shrink)
+{
+    struct buffer seen;
+    char text[40001];
+
+    memset(text, 'x', sizeof text);
+    buffer_init(&seen);
+    line_reader_init(&reader, 100000);
+    read_all(bytes_from(text, 40000), 40000, &seen);
+    line_reader_shrink(&reader);
+    text[40000] = '\n';
+    read_all(bytes_from(text + 40000, 1), 1, &seen);
+
+    cr_assert_eq(seen.size, 40002);
+    line_reader_deinit(&reader);
+    buffer_deinit(&seen);
+}
+
+/* What is said of a line that was thrown away is what the line itself says. */
+static void expect_same_outline(struct bytes line)
+{
+    struct bytes trimmed = request_trim(line);
+    struct line_outline outline;
+    struct bytes rest;
+    uint64_t number = 0;
+    uint64_t outline_number = 0;
+    bool may_name = trimmed.size > 0 && request_may_name(trimmed, &number, &rest);
+
+    line_outline_init(&outline);
+    line_outline_feed(&outline, line);
+    cr_assert_eq(request_outline_may_name(&outline, &outline_number), may_name, "\"%.*s\"", (int)line.size,
+                 (const char *)line.data);
+    cr_assert(!may_name || number == outline_number);
+    for (unsigned is_first = 0; is_first < 2; is_first++)
+        cr_assert_eq(request_outline_is_http(&outline, is_first), request_is_http(trimmed, is_first), "\"%.*s\"",
+                     (int)line.size, (const char *)line.data);
+}
+
+Test(line_outline, says_of_a_line_what_the_line_says)
+{
+    static const char *const words[] = {"PUT", "get", "START", "SCAN", "count", "nonsense", "longnonsense", "1", "17",
+                                        "01", "18446744073709551615", "18446744073709551616", "123456789012345678901",
+                                        "{", "{x", "}", "{}", "x}", "Host:", "host:x", "HTTP/1.1", "xHTTP/1.0",
+                                        "HTTP/1.1x", " ", "\t", "\r", "a", "PUT\r"};
+    enum { WORDS = sizeof words / sizeof *words };
+
+    for (size_t i = 0; i < (size_t)WORDS * WORDS * WORDS * WORDS; i++) {
+        char line[128];
+        int size = snprintf(line, sizeof line, "%s %s%s%s %s", words[i % WORDS], words[i / WORDS % WORDS],
+                            i % 3 == 0 ? "" : " ", words[i / WORDS / WORDS % WORDS], words[i / WORDS / WORDS / WORDS]);
+
+        expect_same_outline(bytes_from(line, (size_t)size));
+    }
+}
