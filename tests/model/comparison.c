@@ -138,14 +138,19 @@ static enum operation_kind choose_kind(struct comparison *comparison)
 /* A random open transaction of a session; 0 if there is none. */
 static unsigned choose_slot(struct comparison *comparison, unsigned session)
 {
-    unsigned open[TRANSACTIONS_TRIED_MAX];
+    const struct open_transaction *open = comparison->open[session];
     unsigned count = 0;
+    unsigned slot = 0;
+    uint64_t wanted;
 
-    for (unsigned slot = 1; slot <= TRANSACTIONS_TRIED_MAX; slot++) {
-        if (comparison->open[session][slot].is_open)
-            open[count++] = slot;
-    }
-    return count == 0 ? 0 : open[store_random_below(&comparison->random, count)];
+    for (unsigned i = 1; i <= TRANSACTIONS_TRIED_MAX; i++)
+        count += open[i].is_open;
+    if (count == 0)
+        return 0;
+    wanted = 1 + store_random_below(&comparison->random, count);
+    while (wanted > 0)
+        wanted -= open[++slot].is_open;
+    return slot;
 }
 
 /* A place for a new transaction; 0 if the mix wants no more. */
@@ -214,6 +219,7 @@ static void choose(struct comparison *comparison, struct operation *operation)
     operation->kind = choose_kind(comparison);
     operation->session = (unsigned)store_random_below(random, comparison->mix->session_count);
     operation->isolation = store_random_below(random, 4) < 3 ? ISOLATION_SERIALIZABLE : ISOLATION_READ_COMMITTED;
+    operation->slot = 0;
     if (operation->kind != REOPEN)
         choose_slot_for(comparison, operation);
     operation->key_number = (unsigned)store_random_below(random, comparison->mix->key_count);

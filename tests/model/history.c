@@ -212,8 +212,8 @@ static bool reads_are_of(struct check *check, const struct history_transaction *
             continue;
         }
         if (step->value != expected_read(check, &overlay, step, time))
-            return fail(check, transaction, "step %u reads %" PRIu64 " of key %u, but %s at %" PRIu64 " has %" PRIu64, i,
-                        step->value, step->key, what, time, expected_read(check, &overlay, step, time));
+            return fail(check, transaction, "step %u reads %" PRIu64 " of key %u, but %s at %" PRIu64 " has %" PRIu64,
+                        i, step->value, step->key, what, time, expected_read(check, &overlay, step, time));
     }
     return true;
 }
@@ -392,8 +392,8 @@ static bool check_real_time(struct check *check)
         if (transaction->invoked_ns > transaction->returned_ns)
             return fail(check, transaction, "returned before it was invoked");
         if (has_snapshot(transaction) && transaction->times.snapshot < check->earliest[i])
-            return fail(check, transaction, "its snapshot misses what had returned at %" PRIu64 " before it was invoked",
-                        check->earliest[i]);
+            return fail(check, transaction, "its snapshot misses what had returned at %" PRIu64
+                        " before it was invoked", check->earliest[i]);
         if (transaction->times.commit != 0 && transaction->times.commit <= check->earliest[i])
             return fail(check, transaction, "its commit is not after what had returned at %" PRIu64
                         " before it was invoked", check->earliest[i]);

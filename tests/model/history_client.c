@@ -1,5 +1,6 @@
 #include "model/history_client.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -42,11 +43,29 @@ static uint64_t number_of_value(const struct history_client *client)
 
 /* --- one step --- */
 
+static void let_others_run(struct history_client *client, unsigned one_in)
+{
+    if (client->yields && store_random_one_in(&client->random, one_in))
+        sched_yield();
+}
+
+/* What a value stands on must stay as it is until its last piece was given. */
+static void write_seen(void *context, struct bytes piece)
+{
+    struct history_client *client = context;
+
+    let_others_run(client, 4);
+    store_buffer_append(&client->seen, piece);
+}
+
 static enum status do_get(struct history_client *client, struct history_step *step)
 {
+    struct store_sink sink = {write_seen, client};
+    enum status status;
     char text[16];
-    enum status status = store_buffer_get(&client->seen, client->session, client->transaction, key_of(step->key, text));
 
+    client->seen.size = 0;
+    status = store_get(client->session, client->transaction, key_of(step->key, text), &sink);
     step->value = status == STATUS_OK ? number_of_value(client) : 0;
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
@@ -98,6 +117,16 @@ static void choose_step(struct history_client *client, struct history_step *step
         step->kind = store_random_one_in(random, 4) ? HISTORY_DEL : HISTORY_PUT;
 }
 
+static void choose_skew_step(struct history_client *client, struct history_step *step)
+{
+    const struct history_transaction *transaction = current(client);
+
+    memset(step, 0, sizeof(*step));
+    step->kind = transaction->step_count == 0 ? HISTORY_GET : HISTORY_PUT;
+    step->key = transaction->step_count == 0 ? (unsigned)store_random_below(&client->random, 2)
+                                             : 1 - transaction->steps[0].key;
+}
+
 static bool is_expected(const struct history_client *client, enum status status)
 {
     return status == STATUS_OK || status == STATUS_CONFLICT ||
@@ -146,12 +175,13 @@ static enum status begin(struct history_client *client)
 {
     static const unsigned mixes[] = {0, 50, 50, 70, 100}; /* per cent of reads */
     struct store_random *random = &client->random;
+    bool is_skew = client->habit == HISTORY_OF_SKEW;
     enum isolation isolation =
-        store_random_one_in(random, 5) ? ISOLATION_READ_COMMITTED : ISOLATION_SERIALIZABLE;
+        !is_skew && store_random_one_in(random, 5) ? ISOLATION_READ_COMMITTED : ISOLATION_SERIALIZABLE;
 
     client->reads_percent = mixes[store_random_below(random, sizeof(mixes) / sizeof(mixes[0]))];
-    client->steps_wanted = 1 + (unsigned)store_random_below(random, HISTORY_STEPS_MAX);
-    client->rolls_back = store_random_one_in(random, 15);
+    client->steps_wanted = is_skew ? 2 : 1 + (unsigned)store_random_below(random, HISTORY_STEPS_MAX);
+    client->rolls_back = !is_skew && store_random_one_in(random, 15);
     client->is_open = true;
     start(client, false, isolation);
     return store_begin(client->session, isolation, &client->transaction);
@@ -190,7 +220,10 @@ static enum status next_step(struct history_client *client)
     struct history_step *step = &transaction->steps[transaction->step_count];
     enum status status;
 
-    choose_step(client, step);
+    if (client->habit == HISTORY_OF_SKEW)
+        choose_skew_step(client, step);
+    else
+        choose_step(client, step);
     status = do_step(client, step);
     if (status == STATUS_OK) {
         transaction->step_count++;
@@ -205,7 +238,7 @@ bool history_client_step(struct history_client *client, enum status *status)
 {
     struct history_step single;
 
-    if (!client->is_open && store_random_one_in(&client->random, 3)) {
+    if (!client->is_open && client->habit == HISTORY_OF_EVERYTHING && store_random_one_in(&client->random, 3)) {
         client->reads_percent = 40;
         choose_step(client, &single);
         *status = run_single(client, &single);
@@ -216,6 +249,7 @@ bool history_client_step(struct history_client *client, enum status *status)
     } else {
         *status = next_step(client);
     }
+    let_others_run(client, 8);
     return is_expected(client, *status);
 }
 
@@ -239,7 +273,7 @@ void history_client_init(struct history_client *client, struct store_session *se
     client->session = session;
     client->number = number;
     client->value_bytes_max = value_bytes_max;
-    client->random.state = seed + number * 1000003u;
+    client->random.state = seed + number * (uint64_t)1000003;
     client->content = malloc(value_bytes_max + sizeof(uint64_t));
     REQUIRE(client->content != NULL);
 }

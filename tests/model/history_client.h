@@ -10,12 +10,19 @@
 
 #define HISTORY_VALUE_BYTES_MIN 8u
 
+enum history_habit {
+    HISTORY_OF_EVERYTHING, /* transactions of all kinds and lengths */
+    HISTORY_OF_SKEW        /* read one of two keys, write the other: the window for write skew is open nearly always */
+};
+
 struct history_client {
     struct store_session *session;
     struct store_random random;
     unsigned number;
     size_t value_bytes_max; /* at least HISTORY_VALUE_BYTES_MIN; most values are much smaller */
-    bool may_be_full;       /* STATUS_OUT_OF_MEMORY is an outcome */
+    enum history_habit habit;
+    bool may_be_full; /* STATUS_OUT_OF_MEMORY is an outcome */
+    bool yields; /* lets others run in the middle of transactions and values, however few processors there are */
     struct history_transaction *transactions; /* where to write them */
     size_t wanted;
     size_t count; /* finished */
@@ -35,7 +42,7 @@ void history_client_init(struct history_client *client, struct store_session *se
                          size_t value_bytes_max, uint64_t seed);
 void history_client_deinit(struct history_client *client);
 
-/* Begins a transaction, does one step of it or ends it. False: the store answered what it must not; *status says what. */
+/* Begins a transaction, does one step of it or ends it. False: the store answered *status, which it must not. */
 bool history_client_step(struct history_client *client, enum status *status);
 
 static inline bool history_client_is_done(const struct history_client *client)

@@ -8,7 +8,6 @@
 #include <criterion/criterion.h>
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -28,6 +27,7 @@ struct variant {
     size_t value_bytes_max;
     size_t bytes; /* of shared memory */
     bool may_be_full;
+    enum history_habit habit;
 };
 
 /* One child's errand; in shared memory. */
@@ -52,10 +52,10 @@ static size_t value_limit(const struct variant *variant, const struct store *sto
 
 static void run_to_the_end(struct history_client *client, struct errand *errand)
 {
-    while (!history_client_is_done(client) && history_client_step(client, &errand->status)) {
-        if (store_random_one_in(&client->random, 8))
-            sched_yield(); /* to meet the others in the middle of a transaction, however few processors there are */
-    }
+    bool goes_on = true;
+
+    while (goes_on && !history_client_is_done(client))
+        goes_on = history_client_step(client, &errand->status);
     errand->count = client->count;
 }
 
@@ -72,6 +72,8 @@ static int client_process(void *context)
     client.transactions = errand->transactions;
     client.wanted = errand->wanted;
     client.may_be_full = errand->variant->may_be_full;
+    client.habit = errand->variant->habit;
+    client.yields = true;
     process_gate_wait(errand->gate);
     run_to_the_end(&client, errand);
     history_client_deinit(&client);
@@ -163,21 +165,31 @@ static void is_strictly_serializable(const struct variant *variant)
 
 Test(histories, a_hundred_thousand_transactions_of_four_processes)
 {
-    static const struct variant variant = {"small values", 100000, 64, STORE_FIXTURE_BYTES, false};
+    static const struct variant variant = {"small values", 100000, 64, STORE_FIXTURE_BYTES, false,
+                                           HISTORY_OF_EVERYTHING};
 
     is_strictly_serializable(&variant);
 }
 
 Test(histories, values_of_mixed_sizes)
 {
-    static const struct variant variant = {"mixed sizes", 6000, 1 << 20, 8 * STORE_FIXTURE_BYTES, false};
+    static const struct variant variant = {"mixed sizes", 6000, 1 << 20, 8 * STORE_FIXTURE_BYTES, false,
+                                           HISTORY_OF_EVERYTHING};
 
     is_strictly_serializable(&variant);
 }
 
 Test(histories, memory_is_nearly_full)
 {
-    static const struct variant variant = {"little memory", 20000, 200000, (size_t)1 << 20, true};
+    static const struct variant variant = {"little memory", 20000, 200000, (size_t)1 << 20, true,
+                                           HISTORY_OF_EVERYTHING};
+
+    is_strictly_serializable(&variant);
+}
+
+Test(histories, everybody_tries_a_write_skew)
+{
+    static const struct variant variant = {"write skew", 40000, 100000, STORE_FIXTURE_BYTES, false, HISTORY_OF_SKEW};
 
     is_strictly_serializable(&variant);
 }
@@ -523,8 +535,8 @@ static bool read_from_an_old_snapshot(struct history *history, size_t index)
     struct history_transaction *transaction = &history->transactions[index];
     struct history_transaction *next = commit_at(history, transaction->times.snapshot + 1);
 
-    if (!is_serializable(transaction) || has_written(transaction) || transaction->outcome != STATUS_OK || next == NULL ||
-        transaction->invoked_ns > next->returned_ns)
+    if (!is_serializable(transaction) || has_written(transaction) || transaction->outcome != STATUS_OK ||
+        next == NULL || transaction->invoked_ns > next->returned_ns)
         return false;
     transaction->invoked_ns = next->returned_ns + 1;
     if (transaction->returned_ns < transaction->invoked_ns)

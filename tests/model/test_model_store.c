@@ -93,7 +93,7 @@ MODEL_TEST(the_cursor_behind_the_largest_hash_is_the_end, 4)
     store_keys_deinit(&keys);
 }
 
-/* Scans one key, then puts another; the shards of four are the letters' upper two bits: '0' is 0, 'p' is 1, 0xf0 is 3. */
+/* Scans one key, then puts another. Of four shards '0' is in the first, 'p' and 'z' in the second, 0xf0 in the last. */
 static store_transaction scanned_one_then_wrote(const char *prefix)
 {
     struct store_keys keys = {0};

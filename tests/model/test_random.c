@@ -1,6 +1,6 @@
 /* Random operations of several sessions against the reference model, reply by
  * reply. A failure prints its seed; to see it again:
- *   HAUSKV_TEST_SEED=<seed> build/tests/model --filter 'random_*\/<mix>'
+ *   HAUSKV_TEST_SEED=<seed> build/tests/model --filter 'random_operations/<mix>'
  * and for a long run, HAUSKV_TEST_STEPS=<steps>. */
 #include <criterion/criterion.h>
 

@@ -27,7 +27,7 @@ static uint64_t other_hash(void *context, struct bytes key)
     return store_fixture_hash(context, key);
 }
 
-/* A new store hashes with a random key; tests that can be repeated want the same one each time. Nothing is stored yet. */
+/* A new store hashes with a random key; tests that can be repeated want the same each time. Nothing is stored yet. */
 static void fix_hash_key(struct store *store)
 {
     struct engine *engine = shared_store_engine(store);

@@ -207,7 +207,7 @@ const char *store_flaw_description(enum store_flaw flaw)
 {
     static const char *const descriptions[STORE_FLAW_COUNT] = {
         [STORE_FLAW_NONE] = "none",
-#define FLAW(name, description) [STORE_FLAW_##name] = description,
+#define FLAW(name, description) [STORE_FLAW_##name] = (description),
 #include "support/store_flaw.def"
 #undef FLAW
     };
