@@ -1,0 +1,33 @@
+/* Everything that crosses fork, from the master to a worker or the housekeeper.
+ * The children change none of it; what they share while they live is in the
+ * store (the data) and on the scoreboard (who does what). */
+#ifndef HAUSKV_SERVER_INHERITANCE_H
+#define HAUSKV_SERVER_INHERITANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "server/config.h"
+#include "server/listener.h"
+#include "server/scoreboard.h"
+#include "store/store.h"
+
+struct inheritance {
+    const struct server_config *config;
+    struct listeners listeners;   /* the housekeeper closes its copies */
+    struct store *store;          /* a child opens a session of its own */
+    struct scoreboard scoreboard;
+    int pool_event;               /* eventfd, never waits: a worker adds one when there are too few or too many spare */
+    int signals;                  /* signalfd of the master; children close it */
+    pid_t master;
+    uint64_t started_ms;          /* of clock_monotonic_ms */
+};
+
+/* fork(2) for a child that ends with the master: returns its pid in the master,
+ * 0 in the child, -1 and errno where there can be none. All signals are blocked
+ * in the child until it says which it takes. Only the master's main thread:
+ * the system tells the child of the end of the thread that forked it. */
+pid_t inheritance_fork(const struct inheritance *inheritance, const char *process_name);
+
+#endif

@@ -1,0 +1,41 @@
+/* The listening sockets: opened by the master before anything else, so that a
+ * start that must fail does so before any data is touched; inherited by the
+ * workers, who accept. None of them waits. */
+#ifndef HAUSKV_SERVER_LISTENER_H
+#define HAUSKV_SERVER_LISTENER_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "server/address.h"
+#include "server/config.h"
+
+#define LISTENERS_MAX (CONFIG_LIST_MAX * CONFIG_LIST_MAX + CONFIG_LIST_MAX)
+
+struct listener {
+    int descriptor;
+    struct address address; /* as bound: the port is never 0 */
+    dev_t device;           /* of a path's file, to tell whether it is still ours */
+    ino_t inode;
+};
+
+struct listeners {
+    unsigned count;
+    struct listener list[LISTENERS_MAX];
+};
+
+/* Listens on every address at every port, and on every path. Port 0 is a free
+ * one, the same for all addresses where there is such a one. Where ::1 was not
+ * asked for and is missing, a warning is all. The socket file of a dead server
+ * is replaced. False: standard error was told why (and who has the port or
+ * path), and nothing is open. The master. */
+bool listeners_open(struct listeners *listeners, const struct server_config *config);
+
+/* Nobody can connect any more, whoever still has the sockets open, and those who
+ * wait to be accepted are refused; the paths are gone. The master. */
+void listeners_shut(const struct listeners *listeners);
+
+/* Closes this process's descriptors. Any process. */
+void listeners_close(struct listeners *listeners);
+
+#endif

@@ -1,0 +1,47 @@
+/* What the files of the master share. */
+#ifndef HAUSKV_SERVER_MASTER_INTERNAL_H
+#define HAUSKV_SERVER_MASTER_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "server/housekeeper.h"
+#include "server/inheritance.h"
+#include "server/master.h"
+#include "server/pool.h"
+
+enum master_phase {
+    MASTER_STARTING, /* no worker has come up yet */
+    MASTER_SERVING,
+    MASTER_STOPPING,
+    MASTER_PHASE_COUNT
+};
+
+struct master {
+    enum master_phase phase;
+    int exit_status;
+    struct inheritance inheritance;
+    struct pool pool;
+    struct housekeeper_watch housekeeper;
+    uint64_t stop_by_ms; /* while stopping: when what is left is killed */
+    bool has_killed;
+};
+
+/* Opens all that the children inherit. False: standard error was told why, and nothing is open. */
+bool master_open(struct master *master, const struct server_config *config);
+/* All children have ended. */
+void master_close(struct master *master);
+
+/* One line "ready: ADDRESS" per listening socket, on standard error. */
+void master_say_ready(const struct listeners *listeners);
+
+/* Obeys the signals that came, and clears the pool's event. */
+void master_take_orders(struct master *master);
+
+/* Waits for the children that have died. */
+void master_reap(struct master *master);
+
+/* Begins the end; what does not end by itself is killed later, or by master_kill at once. */
+void master_stop(struct master *master, int exit_status);
+void master_kill(struct master *master);
+
+#endif

@@ -1,0 +1,60 @@
+/* What the master is told, and stopping. */
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "master_internal.h"
+#include "platform/clock.h"
+#include "platform/diagnostic.h"
+
+static void obey(struct master *master, int signal_number);
+
+void master_take_orders(struct master *master)
+{
+    struct signalfd_siginfo information;
+    uint64_t calls;
+
+    while (read(master->inheritance.signals, &information, sizeof information) == (ssize_t)sizeof information)
+        obey(master, (int)information.ssi_signo);
+    (void)!read(master->inheritance.pool_event, &calls, sizeof calls);
+}
+
+static void obey(struct master *master, int signal_number)
+{
+    if (signal_number == SIGCHLD)
+        return; /* master_reap looks anyway: one signal may stand for several deaths */
+    if (master->phase == MASTER_STOPPING) {
+        diagnostic_warning("%s again: ending at once", strsignal(signal_number));
+        master_kill(master);
+    } else {
+        diagnostic_info("%s: stopping", strsignal(signal_number));
+        master_stop(master, MASTER_DONE);
+    }
+}
+
+/* The workers hear of it first, so that they do not wonder about the sockets. */
+void master_stop(struct master *master, int exit_status)
+{
+    REQUIRE(master->phase != MASTER_STOPPING);
+    master->phase = MASTER_STOPPING;
+    master->exit_status = exit_status;
+    master->stop_by_ms = clock_monotonic_ms() + MASTER_STOP_MS;
+    pool_signal(&master->pool, SIGTERM);
+    if (master->housekeeper.pid != 0)
+        (void)kill(master->housekeeper.pid, SIGTERM);
+    listeners_shut(&master->inheritance.listeners);
+}
+
+void master_kill(struct master *master)
+{
+    if (master->pool.count == 0 && master->housekeeper.pid == 0)
+        return;
+    pool_signal(&master->pool, SIGKILL);
+    if (master->housekeeper.pid != 0)
+        (void)kill(master->housekeeper.pid, SIGKILL);
+    master->has_killed = true;
+    master->exit_status = MASTER_FAILED;
+    master->stop_by_ms = clock_monotonic_ms() + MASTER_STOP_MS;
+}

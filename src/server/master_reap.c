@@ -1,0 +1,53 @@
+/* Waiting for the dead. Each is looked at before it is reaped: until then nobody
+ * else is given its number, so a lock that still carries it can be passed on. */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "master_internal.h"
+#include "platform/diagnostic.h"
+#include "store/shared_store.h"
+
+static bool find_dead(pid_t *pid);
+static void tell_end(const char *who, pid_t pid, int status);
+
+void master_reap(struct master *master)
+{
+    pid_t pid;
+    int status;
+
+    while (find_dead(&pid)) {
+        shared_store_bury(master->inheritance.store, pid);
+        if (waitpid(pid, &status, 0) != pid)
+            continue;
+        if (housekeeper_reaped(&master->housekeeper, pid, status)) {
+            if (WIFSIGNALED(status) || WEXITSTATUS(status) != 0)
+                tell_end("The housekeeper", pid, status);
+        } else if (pool_reaped(&master->pool, pid, status) == POOL_DIED) {
+            tell_end("A worker", pid, status);
+            if (master->phase == MASTER_STARTING)
+                master_stop(master, MASTER_FAILED);
+        }
+    }
+}
+
+static bool find_dead(pid_t *pid)
+{
+    siginfo_t information = {.si_pid = 0};
+    int result;
+
+    do {
+        result = waitid(P_ALL, 0, &information, WEXITED | WNOHANG | WNOWAIT);
+    } while (result != 0 && errno == EINTR);
+    *pid = information.si_pid;
+    return result == 0 && information.si_pid != 0;
+}
+
+static void tell_end(const char *who, pid_t pid, int status)
+{
+    if (WIFSIGNALED(status))
+        diagnostic_error("%s, pid %d, was killed by signal %d (%s)", who, (int)pid, WTERMSIG(status),
+                         strsignal(WTERMSIG(status)));
+    else
+        diagnostic_error("%s, pid %d, ended with status %d", who, (int)pid, WEXITSTATUS(status));
+}

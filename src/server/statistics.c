@@ -1,0 +1,182 @@
+/* The counters of all workers, and the object that STATS answers. */
+#include "server/statistics.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "protocol/command.h"
+#include "store/shared_store.h"
+
+_Static_assert(sizeof(struct worker_counters) <= SHARED_STORE_COUNTERS_BYTES_MAX, "a place in the store has room");
+
+/* What visit works on. */
+struct summing {
+    const struct scoreboard *scoreboard;
+    struct session_counters *sum;
+};
+
+static void add_up(void *context, const void *counters);
+static void roll_back_open(struct session_counters *counters);
+static void write_workers(const struct scoreboard_sums *sums, struct json_writer *writer);
+static void write_memory(const struct shared_store_statistics *store, struct json_writer *writer);
+static void write_transactions(const struct session_counters *sum, struct json_writer *writer);
+static void write_commands(const struct session_counters *sum, struct json_writer *writer);
+static void write_errors(const struct session_counters *sum, struct json_writer *writer);
+static void write_table(const struct shared_store_statistics *store, struct json_writer *writer);
+
+struct worker_counters *worker_counters_take(struct store_session *session, unsigned number, uint64_t birth)
+{
+    struct worker_counters *counters = shared_store_session_counters(session, sizeof *counters);
+
+    roll_back_open(&counters->session);
+    atomic_store(&counters->number, number);
+    atomic_store(&counters->birth, birth);
+    return counters;
+}
+
+void worker_counters_sum(const struct inheritance *inheritance, struct session_counters *sum)
+{
+    struct summing summing = {&inheritance->scoreboard, sum};
+
+    memset(sum, 0, sizeof *sum);
+    shared_store_counters_each(inheritance->store, add_up, &summing);
+}
+
+static void add_up(void *context, const void *counters)
+{
+    const struct summing *summing = context;
+    const struct worker_counters *of_worker = counters;
+    uint64_t birth = atomic_load(&of_worker->birth);
+    unsigned number = (unsigned)atomic_load(&of_worker->number);
+    struct session_counters copy;
+
+    memset(&copy, 0, sizeof copy);
+    session_counters_sum(&copy, &of_worker->session);
+    if (!scoreboard_is_living(summing->scoreboard, number, birth))
+        roll_back_open(&copy);
+    session_counters_sum(summing->sum, &copy);
+}
+
+static void roll_back_open(struct session_counters *counters)
+{
+    uint64_t open = atomic_load_explicit(&counters->transactions_open, memory_order_relaxed);
+
+    session_counter_add(&counters->transactions_rolled_back, open);
+    session_counter_add(&counters->transactions_open, (uint64_t)0 - open);
+}
+
+static uint64_t get(const session_counter *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void write_number(struct json_writer *writer, const char *name, uint64_t number)
+{
+    json_name(writer, name);
+    json_number(writer, number);
+}
+
+static void write_text(struct json_writer *writer, const char *name, const char *text)
+{
+    json_name(writer, name);
+    json_string(writer, bytes_from_string(text));
+}
+
+void statistics_write(void *context, struct json_writer *writer)
+{
+    const struct inheritance *inheritance = context;
+    struct scoreboard_sums sums;
+    struct session_counters counters;
+    struct shared_store_statistics store;
+
+    scoreboard_sum(&inheritance->scoreboard, &sums);
+    worker_counters_sum(inheritance, &counters);
+    shared_store_statistics(inheritance->store, &store);
+
+    json_object_begin(writer);
+    write_text(writer, "version", SERVER_VERSION);
+    write_number(writer, "uptime_s", (clock_monotonic_ms() - inheritance->started_ms) / 1000);
+    write_number(writer, "pid", (uint64_t)inheritance->master);
+    write_number(writer, "worker_pid", (uint64_t)getpid());
+    json_name(writer, "segment");
+    json_string_begin(writer);
+    json_string_piece(writer, bytes_from_string("hauskv-"));
+    json_string_piece(writer, bytes_from_string(inheritance->config->name));
+    json_string_end(writer);
+    write_workers(&sums, writer);
+    write_number(writer, "keys", store.keys);
+    write_memory(&store, writer);
+    write_transactions(&counters, writer);
+    write_commands(&counters, writer);
+    write_errors(&counters, writer);
+    write_table(&store, writer);
+    json_object_end(writer);
+}
+
+static void write_workers(const struct scoreboard_sums *sums, struct json_writer *writer)
+{
+    json_name(writer, "workers");
+    json_object_begin(writer);
+    write_number(writer, "busy", sums->workers > sums->spare ? sums->workers - sums->spare : 0);
+    write_number(writer, "spare", sums->spare);
+    json_object_end(writer);
+    json_name(writer, "connections");
+    json_object_begin(writer);
+    write_number(writer, "open", sums->open);
+    write_number(writer, "accepted", sums->accepted);
+    write_number(writer, "refused", sums->refused);
+    json_object_end(writer);
+}
+
+static void write_memory(const struct shared_store_statistics *store, struct json_writer *writer)
+{
+    json_name(writer, "memory");
+    json_object_begin(writer);
+    write_number(writer, "limit_bytes", store->limit_bytes);
+    write_number(writer, "used_bytes", store->used_bytes);
+    write_number(writer, "peak_bytes", store->peak_bytes);
+    write_text(writer, "huge_pages", store->huge_pages);
+    json_object_end(writer);
+}
+
+static void write_transactions(const struct session_counters *sum, struct json_writer *writer)
+{
+    json_name(writer, "transactions");
+    json_object_begin(writer);
+    write_number(writer, "open", get(&sum->transactions_open));
+    write_number(writer, "started", get(&sum->transactions_started));
+    write_number(writer, "committed", get(&sum->transactions_committed));
+    write_number(writer, "rolled_back", get(&sum->transactions_rolled_back));
+    write_number(writer, "conflicts", get(&sum->transactions_conflicts));
+    write_number(writer, "timed_out", get(&sum->transactions_timed_out));
+    json_object_end(writer);
+}
+
+static void write_commands(const struct session_counters *sum, struct json_writer *writer)
+{
+    json_name(writer, "commands");
+    json_object_begin(writer);
+    for (unsigned verb = 0; verb < VERB_TOTAL; verb++)
+        write_number(writer, command_of((enum verb)verb)->verb, get(&sum->commands[verb]));
+    json_object_end(writer);
+}
+
+static void write_errors(const struct session_counters *sum, struct json_writer *writer)
+{
+    json_name(writer, "errors");
+    json_object_begin(writer);
+    for (unsigned status = STATUS_OK + 1; status < STATUS_COUNT; status++)
+        write_number(writer, status_code((enum status)status), get(&sum->errors[status]));
+    json_object_end(writer);
+}
+
+static void write_table(const struct shared_store_statistics *store, struct json_writer *writer)
+{
+    json_name(writer, "table");
+    json_object_begin(writer);
+    write_number(writer, "shards", store->shards);
+    json_name(writer, "load_factor");
+    json_hundredths(writer, (uint64_t)(store->load_factor * 100 + 0.5));
+    json_object_end(writer);
+}
