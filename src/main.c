@@ -1,6 +1,7 @@
 /* hauskv-server: options, then the master. */
 
 #include "server/config.h"
+#include "server/inspect.h"
 #include "server/master.h"
 
 extern char **environ;
@@ -21,5 +22,5 @@ int main(int argc, char *argv[])
         return 2;
     }
     diagnostic_set_level(config.log_level);
-    return master_run(&config);
+    return config.inspect_name[0] != '\0' ? inspect_run(&config) : master_run(&config);
 }

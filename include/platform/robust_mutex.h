@@ -41,4 +41,7 @@ void robust_mutex_unlock(struct robust_mutex *mutex);
  * before it is reaped: until then nobody else is given its number. */
 bool robust_mutex_bury(struct robust_mutex *mutex, pid_t dead_thread);
 
+/* Whether that thread holds it at this moment. Any process; a look, nothing more. */
+bool robust_mutex_is_held_by(const struct robust_mutex *mutex, pid_t thread);
+
 #endif

@@ -148,7 +148,7 @@ enum segment_access {
  * version, fingerprint and sizes. Returns STATUS_NOT_FOUND (no such segment), STATUS_DENIED (in use, or not one of this
  * build and user), STATUS_OUT_OF_MEMORY, STATUS_INTERNAL, with a sentence in reason; the segment is kept in any case. */
 enum status segment_attach(const struct segment_options *options, enum segment_access access, uint64_t fingerprint,
-                           struct segment **segment, char reason[SEGMENT_REASON_BYTES]);
+                           struct segment **result, char reason[SEGMENT_REASON_BYTES]);
 
 /* The bytes that segment_create makes of options->bytes; 0: out of range. */
 size_t segment_bytes_for(size_t bytes, size_t root_bytes);

@@ -104,6 +104,8 @@ struct server_config {
     size_t memory_bytes;          /* if CONFIG_MEMORY is defaulted, less will do where the system has not so much */
     char segment_directory[CONFIG_DIRECTORY_BYTES]; /* absolute; empty: POSIX shared memory */
     bool is_fresh;
+    bool is_discard;                        /* after a clean end */
+    char load_path[CONFIG_FILE_PATH_BYTES]; /* a dump to load; empty: none */
 
     unsigned clients_max;       /* 1 or more */
     unsigned spare_workers_min; /* 1 to spare_workers_max */
@@ -113,7 +115,11 @@ struct server_config {
     unsigned transaction_timeout_ms; /* 0: none; so with the others */
     unsigned idle_timeout_ms;
     unsigned write_timeout_ms;
+    unsigned lock_holder_timeout_ms;
     enum isolation isolation; /* ISOLATION_SERIALIZABLE or ISOLATION_READ_COMMITTED */
+
+    char inspect_name[CONFIG_NAME_BYTES]; /* look at this segment instead of serving; empty: serve */
+    bool is_dump;                         /* only with inspect_name */
 
     enum diagnostic_level log_level;
     bool is_insecure;

@@ -17,6 +17,7 @@ struct inheritance {
     const struct server_config *config;
     struct listeners listeners;   /* the housekeeper closes its copies */
     struct store *store;          /* a child opens a session of its own */
+    bool has_new_store;           /* it was made by this server, not taken over */
     struct scoreboard scoreboard;
     int pool_event;               /* eventfd, never waits: a worker adds one when there are too few or too many spare */
     int signals;                  /* signalfd of the master; children close it */

@@ -61,6 +61,9 @@ bool pool_is_up(const struct pool *pool);
 
 void pool_signal(const struct pool *pool, int signal_number);
 
+/* Kills one worker; false: that pid is none. */
+bool pool_kill(const struct pool *pool, pid_t pid);
+
 bool pool_is_valid(const struct pool *pool);
 
 #endif

@@ -41,6 +41,7 @@ struct scoreboard_common {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_transaction_id;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_connection; /* the number of the last one that was accepted */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t heartbeat;       /* the housekeeper adds one per round */
+    _Atomic int32_t kill_wish; /* a worker that the housekeeper wants the master to kill; 0: none */
 };
 
 /* A process's private handle; inherited by fork. */

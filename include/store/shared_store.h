@@ -32,15 +32,16 @@ struct shared_store_restart {
     unsigned sessions_ended;   /* of processes that died */
 };
 
-/* Takes over the store of a server that ended or died, with all its processes. STATUS_NOT_FOUND: there is none of that
+/* Takes over the store of a server that ended or died, with all its processes, and copies it into another size where
+ * options->bytes asks for one (0: as it is). STATUS_NOT_FOUND: there is none of that
  * name. STATUS_DENIED: it is in use, foreign, or cannot be trusted. STATUS_OUT_OF_MEMORY: the data does not fit
  * options->bytes, or the system has not so much. It is kept in all these cases. Only a new master calls it. */
-enum status shared_store_restore(const struct shared_store_options *options, struct store **store,
+enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
                                  struct shared_store_restart *restart);
 
 /* Opens the store of a living server beside it (is_private false), or a private copy of any store, repaired and checked,
  * to which nothing is done that anybody else sees. Outcomes as shared_store_restore. */
-enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **store,
+enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **result,
                                 struct shared_store_restart *restart);
 
 /* Notes that the server ended in order; its last act, when no other process is left. */
@@ -65,6 +66,10 @@ bool shared_store_is_valid(struct store *store, const char **reason);
 /* Expires an open transaction of a session, as the housekeeper would; false if it is expired already. Any time, by the
  * session's own process. */
 bool shared_store_expire(struct store_session *session, store_transaction transaction);
+
+/* Opens a transaction that only reads, at one snapshot, as much as it likes: for dumps. Put and del are not for it.
+ * STATUS_TOO_LARGE: STORE_TRANSACTIONS_MAX are open. */
+enum status shared_store_begin_snapshot(struct store_session *session, store_transaction *transaction);
 
 /* --- for the server --- */
 
@@ -93,9 +98,13 @@ void shared_store_counters_each(struct store *store, void (*visit)(void *context
 /* Expires every transaction that is idle longer than idle_ms; returns how many. Any process. */
 unsigned shared_store_expire_idle(struct store *store, uint64_t idle_ms);
 
-/* One round of housekeeping: clears up after sessions whose process died, and frees what no snapshot needs. Whether
- * anything was done. Any process. */
+/* One round of housekeeping: clears up after sessions whose process died, recovers what nobody touches, and frees what no
+ * snapshot needs. It never waits for a lock. Whether anything was done. Any process. */
 bool shared_store_tidy(struct store *store);
+
+/* The processes for which others may have to wait or keep old data at this moment: up to max pids; returns how many. Any
+ * process. */
+unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max);
 
 /* A process that serves sessions calls it once: see recovery_count_deaths. */
 void shared_store_count_deaths(void);

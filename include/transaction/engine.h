@@ -37,18 +37,18 @@ struct engine_restart {
 };
 
 /* Takes over the segment of a server that ended or died, with all of its processes; repairs it, checks it whole, and
- * serves the same data. Where options->bytes asks for another size, all pairs are copied into a new segment, which then
+ * serves the same data. Where options->bytes is not 0 and asks for another size, all pairs are copied into a new segment, which then
  * takes the old one's place. Only a new master calls it. STATUS_NOT_FOUND: there is none. STATUS_DENIED: it is in use,
  * foreign, or cannot be trusted; reason says what is wrong. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or
  * the system has not so much memory. Else as engine_create. The segment is kept unless STATUS_OK.
  * options->shard_count counts only for a new size. */
-enum status engine_restore(const struct engine_options *options, struct engine **engine,
+enum status engine_restore(const struct engine_options *options, struct engine **result,
                            struct engine_restart *report, char reason[SEGMENT_REASON_BYTES]);
 
 /* Opens a segment beside its server (SEGMENT_JOIN), or a private copy of any that is repaired and checked like a restart
  * (SEGMENT_PRIVATE): for looking and dumping. Nothing is changed in the segment by a private copy. Outcomes as
  * engine_restore. */
-enum status engine_attach(const struct engine_options *options, enum segment_access access, struct engine **engine,
+enum status engine_attach(const struct engine_options *options, enum segment_access access, struct engine **result,
                           struct engine_restart *report, char reason[SEGMENT_REASON_BYTES]);
 
 /* Puts every pair of source into target, which is new and empty. Nobody else is in either. STATUS_OUT_OF_MEMORY: they do
@@ -65,6 +65,9 @@ void engine_detach(struct engine *engine);
  * caller that wants several takes them in ascending order. STATUS_UNAVAILABLE: the shard is set aside; not locked. */
 enum status shard_acquire(struct engine *engine, unsigned number);
 void shard_release(struct engine *engine, unsigned number);
+/* As shard_acquire without waiting: STATUS_TIMEOUT if somebody else holds it. For whoever must not be stopped by a stopped
+ * process. */
+enum status shard_try_acquire(struct engine *engine, unsigned number);
 
 /* Looks at the clock, then at every pin, and raises the horizon to the smallest. Any process, no lock needed; two at
  * once do no harm. */
@@ -76,6 +79,9 @@ void horizon_advance_if_due(struct engine *engine, uint64_t time);
 /* Raises the horizon and frees in all shards, one after the other, what ended before it; returns how many versions. The
  * caller holds no lock. */
 unsigned engine_clean(struct engine *engine);
+
+/* The same where no lock is held by somebody else; it never waits. The housekeeper's work. */
+unsigned engine_tidy(struct engine *engine);
 
 /* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction that is
  * idle longest (over RECLAIM_IDLE_MS) and tries again. Whether anything was freed. The caller holds no lock. */
@@ -103,8 +109,13 @@ void recovery_shard(struct engine *engine, unsigned number);
  * commit needs is set aside; the slot must stay as it is. */
 enum status slot_drain(struct engine *engine, unsigned number);
 
-/* Drains and frees every slot of the dead; returns how many. Any process; the housekeeper's work. */
+/* Drains and frees every slot of the dead, but for those that would have to wait for a lock: they come the next time.
+ * Returns how many. Any process; the housekeeper's work. */
 unsigned slots_drain_dead(struct engine *engine);
+
+/* Whether others may have to wait for the process of a slot, or keep old data for it: it holds a lock of the segment, pins,
+ * or is inside a command. */
+bool slot_is_holding(const struct engine *engine, unsigned slot);
 
 /* From now on, if this process dies of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT while it repairs what another left, that
  * is counted against what it repaired. A worker calls it once; the signals do what they did before. */

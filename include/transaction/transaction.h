@@ -25,6 +25,7 @@
 /* The private side of an open transaction; its public side is a transaction_slot. */
 struct transaction {
     bool is_open;
+    bool is_snapshot; /* reads only, at its snapshot, and need not remember what */
     enum isolation isolation;
     uint64_t snapshot;
     uint64_t state_word; /* as this process stored it last */
@@ -80,6 +81,9 @@ void participant_close(struct participant *participant);
 
 /* STATUS_TOO_LARGE: as many as can be are open. STATUS_DENIED: LOCKING is not there yet. */
 enum status transaction_begin(struct participant *participant, enum isolation isolation, unsigned *number);
+
+/* Opens a transaction that only reads, at one snapshot, as much as it likes: for dumps and copies. Outcomes as above. */
+enum status transaction_begin_snapshot(struct participant *participant, unsigned *number);
 
 /* On STATUS_OK *view is the value and transaction_get_done must follow, before any other call; not after anything else.
  * STATUS_NOT_FOUND. STATUS_TOO_LARGE: the transaction has read too much. */

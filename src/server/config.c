@@ -193,6 +193,10 @@ bool config_reconcile(struct server_config *config, char reason[CONFIG_REASON_BY
                                  "--insecure allows it", origin, config->addresses.text[i]);
         }
     }
+    if (config->is_dump && config->inspect_name[0] == '\0') {
+        name_origin(config, CONFIG_DUMP, origin);
+        return config_refuse(reason, "%s: goes with --inspect only", origin);
+    }
     ENSURE(config_is_valid(config));
     return true;
 }

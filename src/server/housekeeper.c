@@ -11,6 +11,7 @@
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "platform/signals.h"
+#include "server/stopped.h"
 #include "store/shared_store.h"
 
 static volatile sig_atomic_t is_told_to_stop;
@@ -42,6 +43,20 @@ void housekeeper_run(const struct inheritance *inheritance)
     _exit(0);
 }
 
+/* A process that was stopped with a lock in its hands stops everybody else who wants it. */
+static void wish_for_death_of_stopped(const struct inheritance *inheritance)
+{
+    static struct stopped_watch watch;
+    const uint64_t one = 1;
+    unsigned timeout_ms = inheritance->config->lock_holder_timeout_ms;
+    pid_t pid = timeout_ms == 0 ? 0 : stopped_find(&watch, inheritance->store, timeout_ms);
+
+    if (pid == 0)
+        return;
+    atomic_store(&inheritance->scoreboard.common->kill_wish, pid);
+    (void)!write(inheritance->pool_event, &one, sizeof one);
+}
+
 static void go_round(const struct inheritance *inheritance)
 {
     unsigned timeout_ms = inheritance->config->transaction_timeout_ms;
@@ -50,6 +65,7 @@ static void go_round(const struct inheritance *inheritance)
     if (expired > 0)
         diagnostic_info("Expired %u transactions that were idle for %u ms (--transaction-timeout)", expired,
                         timeout_ms);
+    wish_for_death_of_stopped(inheritance);
     (void)shared_store_tidy(inheritance->store);
     atomic_fetch_add(&inheritance->scoreboard.common->heartbeat, 1);
 }

@@ -1,10 +1,12 @@
 /* What is there before the first fork, and goes after the last child. The order
  * is that of what a failing start may touch: sockets first, data last. */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "master_internal.h"
@@ -12,11 +14,14 @@
 #include "platform/diagnostic.h"
 #include "platform/file.h"
 #include "platform/signals.h"
+#include "server/dump.h"
 #include "server/limits.h"
 #include "store/shared_store.h"
 
 static int open_signals(void);
 static bool open_store(struct inheritance *inheritance, const struct server_config *config);
+static bool load(const struct inheritance *inheritance, const struct server_config *config);
+static void give_store_up(struct inheritance *inheritance);
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config);
 
 bool master_open(struct master *master, const struct server_config *config)
@@ -38,7 +43,7 @@ bool master_open(struct master *master, const struct server_config *config)
         goto close_events;
     if (!limits_check(config, inheritance->listeners.count) || !open_store(inheritance, config))
         goto close_listeners;
-    if (!open_scoreboard(inheritance, config))
+    if ((config->load_path[0] != '\0' && !load(inheritance, config)) || !open_scoreboard(inheritance, config))
         goto close_store;
     if (pool_init(&master->pool, inheritance))
         return true;
@@ -46,8 +51,7 @@ bool master_open(struct master *master, const struct server_config *config)
     scoreboard_destroy(&inheritance->scoreboard);
 
 close_store:
-    shared_store_unlink(inheritance->store);
-    shared_store_destroy(inheritance->store);
+    give_store_up(inheritance);
 close_listeners:
     listeners_shut(&inheritance->listeners);
     listeners_close(&inheritance->listeners);
@@ -63,7 +67,10 @@ void master_close(struct master *master)
 
     pool_deinit(&master->pool);
     scoreboard_destroy(&inheritance->scoreboard);
-    shared_store_unlink(inheritance->store);
+    if (inheritance->config->is_discard)
+        shared_store_unlink(inheritance->store);
+    else if (!master->has_killed)
+        shared_store_mark_clean(inheritance->store);
     shared_store_destroy(inheritance->store);
     listeners_close(&inheritance->listeners);
     (void)file_close(&inheritance->pool_event);
@@ -89,28 +96,90 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* A start that failed leaves behind what it found, and nothing that it made. */
+static void give_store_up(struct inheritance *inheritance)
+{
+    if (inheritance->has_new_store)
+        shared_store_unlink(inheritance->store);
+    shared_store_destroy(inheritance->store);
+}
+
+static void say_what_was_found(const struct shared_store_restart *restart, const struct server_config *config,
+                               uint64_t begun_ms)
+{
+    diagnostic_info("Took over the segment hauskv-%s: %" PRIu64 " keys; its server %s; %u commits finished, %u sessions of "
+                    "the dead ended%s; %" PRIu64 " ms",
+                    config->name, restart->keys, restart->was_clean ? "had ended in order" : "had died",
+                    restart->commits_finished, restart->sessions_ended,
+                    restart->was_resized ? ", copied into the new size" : "", clock_monotonic_ms() - begun_ms);
+}
+
+static enum status make_store(struct inheritance *inheritance, const struct server_config *config,
+                              struct shared_store_options *options)
+{
+    struct memory_limits limits;
+
+    inheritance->has_new_store = true;
+    memory_limits_find(&limits, config);
+    if (!memory_choose(config, &limits, &options->bytes))
+        return STATUS_OUT_OF_MEMORY;
+    if (shared_store_create(options, &inheritance->store) == STATUS_OK)
+        return STATUS_OK;
+    diagnostic_error("Cannot make the segment hauskv-%s of %zu bytes: %s", config->name, options->bytes,
+                     shared_store_reason());
+    return STATUS_INTERNAL;
+}
+
+/* Takes over what an earlier server left; makes a new one where there is none, or --fresh does not want it. */
 static bool open_store(struct inheritance *inheritance, const struct server_config *config)
 {
     struct shared_store_options options = {
         .name = config->name,
         .directory = config->segment_directory[0] == '\0' ? NULL : config->segment_directory,
+        .bytes = config_is_default(config, CONFIG_MEMORY) ? 0 : config->memory_bytes,
         .is_fresh = config->is_fresh,
     };
     struct shared_store_statistics statistics;
-    struct memory_limits limits;
+    struct shared_store_restart restart;
+    uint64_t begun_ms = clock_monotonic_ms();
+    enum status status = STATUS_NOT_FOUND;
 
-    memory_limits_find(&limits, config);
-    if (!memory_choose(config, &limits, &options.bytes))
+    if (!config->is_fresh)
+        status = shared_store_restore(&options, &inheritance->store, &restart);
+    if (status == STATUS_OK) {
+        say_what_was_found(&restart, config, begun_ms);
+    } else if (status != STATUS_NOT_FOUND) {
+        diagnostic_error("Cannot take over the segment hauskv-%s: %s", config->name, shared_store_reason());
         return false;
-    if (shared_store_create(&options, &inheritance->store) != STATUS_OK) {
-        diagnostic_error("Cannot make the segment hauskv-%s of %zu bytes: %s", config->name, options.bytes,
-                         shared_store_reason());
+    } else if (make_store(inheritance, config, &options) != STATUS_OK) {
         return false;
     }
     shared_store_statistics(inheritance->store, &statistics);
-    diagnostic_info("Segment hauskv-%s: %zu bytes, %u shards; huge pages: %s", config->name, options.bytes,
-                    statistics.shards, statistics.huge_pages);
+    diagnostic_info("Segment hauskv-%s: %" PRIu64 " bytes for data, %u shards; huge pages: %s", config->name,
+                    statistics.limit_bytes, statistics.shards, statistics.huge_pages);
     return true;
+}
+
+/* A child does it, so that the master stays small and, whatever the file, alive. */
+static bool load(const struct inheritance *inheritance, const struct server_config *config)
+{
+    pid_t child = fork();
+    int status = 0;
+    uint64_t pairs;
+
+    if (child == 0) {
+        bool is_loaded = dump_load(inheritance->store, config->load_path, &pairs);
+
+        if (is_loaded)
+            diagnostic_info("Loaded %s: %" PRIu64 " new keys", config->load_path, pairs);
+        _exit(is_loaded ? 0 : 1);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    diagnostic_error("Loading %s failed", config->load_path);
+    return false;
 }
 
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config)

@@ -10,6 +10,7 @@
 #include "platform/diagnostic.h"
 
 static void obey(struct master *master, int signal_number);
+static void fulfil_kill_wish(struct master *master);
 
 void master_take_orders(struct master *master)
 {
@@ -19,6 +20,18 @@ void master_take_orders(struct master *master)
     while (read(master->inheritance.signals, &information, sizeof information) == (ssize_t)sizeof information)
         obey(master, (int)information.ssi_signo);
     (void)!read(master->inheritance.pool_event, &calls, sizeof calls);
+    fulfil_kill_wish(master);
+}
+
+/* The housekeeper looks, only the master kills, and only its own children. */
+static void fulfil_kill_wish(struct master *master)
+{
+    pid_t pid = atomic_exchange(&master->inheritance.scoreboard.common->kill_wish, 0);
+
+    if (pid != 0 && pool_kill(&master->pool, pid))
+        diagnostic_warning("A worker, pid %d, was stopped for %u ms while others may wait for it: killed "
+                           "(--lock-holder-timeout)",
+                           (int)pid, master->inheritance.config->lock_holder_timeout_ms);
 }
 
 static void obey(struct master *master, int signal_number)

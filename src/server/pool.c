@@ -19,6 +19,7 @@ static void grow(struct pool *pool, unsigned wanted);
 static bool fork_worker(struct pool *pool);
 static void shrink(struct pool *pool, unsigned excess);
 static unsigned throttled_ms(const struct pool *pool, uint64_t now_ms);
+static bool is_doubtful(const struct pool *pool);
 static bool find_worker(const struct pool *pool, pid_t pid, unsigned *number);
 static void note_early_death(struct pool *pool);
 
@@ -61,7 +62,7 @@ void pool_balance(struct pool *pool)
     unsigned missing = count_missing(pool, spare);
 
     if (missing > 0 && throttled_ms(pool, clock_monotonic_ms()) == 0)
-        grow(pool, missing);
+        grow(pool, is_doubtful(pool) ? 1 : missing);
     else if (spare > pool->inheritance->config->spare_workers_max)
         shrink(pool, spare - pool->inheritance->config->spare_workers_max);
     ENSURE(pool_is_valid(pool));
@@ -105,6 +106,12 @@ static unsigned throttled_ms(const struct pool *pool, uint64_t now_ms)
     unsigned deaths_ms = throttle_left_ms(&pool->deaths, now_ms);
 
     return forks_ms > deaths_ms ? forks_ms : deaths_ms;
+}
+
+/* After a delay one is tried; if it comes up, it calls for the next. */
+static bool is_doubtful(const struct pool *pool)
+{
+    return pool->deaths.failures > pool->deaths.free_failures;
 }
 
 static void grow(struct pool *pool, unsigned wanted)
@@ -233,4 +240,11 @@ void pool_signal(const struct pool *pool, int signal_number)
         if (pool->workers[number].pid != 0)
             (void)kill(pool->workers[number].pid, signal_number);
     }
+}
+
+bool pool_kill(const struct pool *pool, pid_t pid)
+{
+    unsigned number;
+
+    return pid > 0 && find_worker(pool, pid, &number) && kill(pid, SIGKILL) == 0;
 }

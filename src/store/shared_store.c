@@ -284,6 +284,11 @@ struct engine *shared_store_engine(struct store *store)
     return shared(store)->engine;
 }
 
+enum status shared_store_begin_snapshot(struct store_session *session, store_transaction *transaction)
+{
+    return transaction_begin_snapshot(participant_of(session), transaction);
+}
+
 void shared_store_statistics(struct store *store, struct shared_store_statistics *statistics)
 {
     const struct engine *engine = engine_of(store);
@@ -337,7 +342,22 @@ bool shared_store_tidy(struct store *store)
 {
     bool has_drained = slots_drain_dead(shared(store)->engine) > 0;
 
-    return engine_clean(shared(store)->engine) > 0 || has_drained;
+    return engine_tidy(shared(store)->engine) > 0 || has_drained;
+}
+
+unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max)
+{
+    const struct engine *engine = engine_of(store);
+    unsigned slot_count = process_slot_count(engine->segment);
+    unsigned count = 0;
+
+    for (unsigned number = 0; number < slot_count && count < max; number++) {
+        const struct process_slot *slot = process_slot_at(engine->segment, number);
+
+        if (atomic_load(&slot->claimed) != 0 && slot_is_holding(engine, number))
+            pids[count++] = (pid_t)atomic_load(&slot->pid);
+    }
+    return count;
 }
 
 void shared_store_count_deaths(void)

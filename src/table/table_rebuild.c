@@ -102,6 +102,58 @@ static void page_rebuild_chains(struct table *table, unsigned shard_number, stru
     }
 }
 
+static uint64_t garbage_end(const struct segment *segment, uint32_t units)
+{
+    return atomic_load(&version_at(segment, (struct block_ref){units})->end);
+}
+
+static uint32_t *garbage_next(const struct segment *segment, uint32_t units)
+{
+    return &version_at(segment, (struct block_ref){units})->garbage_next;
+}
+
+static uint32_t garbage_merge(const struct segment *segment, uint32_t left, uint32_t right)
+{
+    uint32_t merged = 0;
+    uint32_t *link = &merged;
+
+    while (left != 0 && right != 0) {
+        uint32_t *first = garbage_end(segment, left) <= garbage_end(segment, right) ? &left : &right;
+
+        *link = *first;
+        link = garbage_next(segment, *first);
+        *first = *link;
+    }
+    *link = left != 0 ? left : right;
+    return merged;
+}
+
+/* Takes the first `count` of a queue off it and returns them in the order of their ends. */
+static uint32_t garbage_take_sorted(const struct segment *segment, uint32_t *queue, uint32_t count)
+{
+    uint32_t taken = *queue;
+
+    if (count == 0)
+        return 0;
+    if (count > 1) {
+        taken = garbage_take_sorted(segment, queue, count / 2);
+        return garbage_merge(segment, taken, garbage_take_sorted(segment, queue, count - count / 2));
+    }
+    *queue = *garbage_next(segment, taken);
+    *garbage_next(segment, taken) = 0;
+    return taken;
+}
+
+/* It was queued page by page; but the cleaner stops at the first version that somebody may still see. */
+static void garbage_sort(const struct segment *segment, struct shard *shard)
+{
+    uint32_t queue = shard->garbage_head;
+
+    shard->garbage_head = garbage_take_sorted(segment, &queue, shard->garbage_count);
+    for (uint32_t units = shard->garbage_head; units != 0; units = *garbage_next(segment, units))
+        shard->garbage_tail = units;
+}
+
 /* Pages and value chunks that nothing reaches go back. */
 static void chunks_sweep(struct table *table, unsigned shard)
 {
@@ -138,6 +190,7 @@ void table_rebuild(struct table *table, unsigned shard_number)
         index = page_end_index(table, page_at(table->segment, chunk));
     }
     atomic_store(&shard->page_count, page_count);
+    garbage_sort(table->segment, shard);
     chunks_sweep(table, shard_number);
     allocator_rebuild(table->segment, &shard->allocator, shard_number, table->segment->scratch);
     marks_clear(table->segment);
@@ -193,6 +246,7 @@ static bool garbage_count(struct census *census)
     const struct segment *segment = census->table->segment;
     const struct shard *shard = table_shard(census->table, census->shard);
     struct block_ref ref = {shard->garbage_head};
+    uint64_t last_end = 0;
     uint32_t last = 0;
     uint32_t count = 0;
 
@@ -201,8 +255,11 @@ static bool garbage_count(struct census *census)
             return refuse(census, "a queued version is damaged");
         if (!mark_once(census, ref.units, MARK_GARBAGE))
             return false;
-        if (atomic_load(&version_at(segment, ref)->end) > census->clock)
+        if (garbage_end(segment, ref.units) > census->clock)
             return refuse(census, "a queued version has not ended");
+        if (garbage_end(segment, ref.units) < last_end)
+            return refuse(census, "the queue of ended versions is not in their order");
+        last_end = garbage_end(segment, ref.units);
         last = ref.units;
         count++;
     }

@@ -47,13 +47,11 @@ void engine_detach(struct engine *engine)
     free(engine);
 }
 
-enum status shard_acquire(struct engine *engine, unsigned number)
+/* The lock is held, as result says: repairs the shard if it was inherited, gives it back if it is set aside. */
+static enum status shard_enter(struct engine *engine, unsigned number, enum mutex_result result)
 {
     struct shard *shard = table_shard(&engine->table, number);
-    enum mutex_result result = robust_mutex_lock(&shard->mutex);
 
-    if (result == MUTEX_CLOSED)
-        return STATUS_UNAVAILABLE;
     if (result == MUTEX_INHERITED)
         recovery_shard(engine, number);
     if (atomic_load_explicit(&shard->is_set_aside, memory_order_relaxed) != 0) {
@@ -61,6 +59,22 @@ enum status shard_acquire(struct engine *engine, unsigned number)
         return STATUS_UNAVAILABLE;
     }
     return STATUS_OK;
+}
+
+enum status shard_acquire(struct engine *engine, unsigned number)
+{
+    enum mutex_result result = robust_mutex_lock(&table_shard(&engine->table, number)->mutex);
+
+    return result == MUTEX_CLOSED ? STATUS_UNAVAILABLE : shard_enter(engine, number, result);
+}
+
+enum status shard_try_acquire(struct engine *engine, unsigned number)
+{
+    enum mutex_result result = robust_mutex_trylock(&table_shard(&engine->table, number)->mutex);
+
+    if (result == MUTEX_BUSY)
+        return STATUS_TIMEOUT;
+    return result == MUTEX_CLOSED ? STATUS_UNAVAILABLE : shard_enter(engine, number, result);
 }
 
 void shard_release(struct engine *engine, unsigned number)

@@ -123,18 +123,28 @@ static bool oldest_idle_expire(struct engine *engine)
            transaction_expire(engine, slot_found, index_found, idle_before_ms);
 }
 
-unsigned engine_clean(struct engine *engine)
+static unsigned shards_clean(struct engine *engine, enum status (*acquire)(struct engine *engine, unsigned shard))
 {
     unsigned cleaned = 0;
 
     horizon_advance(engine);
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
-        if (shard_acquire(engine, shard) != STATUS_OK)
+        if (acquire(engine, shard) != STATUS_OK)
             continue;
         cleaned += table_clean(&engine->table, shard, UINT32_MAX);
         shard_release(engine, shard);
     }
     return cleaned;
+}
+
+unsigned engine_clean(struct engine *engine)
+{
+    return shards_clean(engine, shard_acquire);
+}
+
+unsigned engine_tidy(struct engine *engine)
+{
+    return shards_clean(engine, shard_try_acquire);
 }
 
 bool engine_reclaim(struct engine *engine)

@@ -143,11 +143,12 @@ static void transactions_drain(struct process_slot *slot)
         uint64_t word = atomic_load(&slot->transactions[i].state);
         uint64_t drained;
 
+        /* Before the state: should this process die in between, a free transaction that pins would look like damage. */
+        atomic_store(&slot->transactions[i].pin, PIN_NONE);
         /* Whoever looks at an IDLE word to expire it must fail from now on. */
         do
-            drained = ((word >> 2) + 1) << 2 | TRANSACTION_FREE;
+            drained = ((word >> 2) + 1) << 2; /* TRANSACTION_FREE */
         while (!atomic_compare_exchange_weak(&slot->transactions[i].state, &word, drained));
-        atomic_store(&slot->transactions[i].pin, PIN_NONE);
     }
     atomic_store(&slot->single_pin, PIN_NONE);
 }
@@ -172,8 +173,26 @@ enum status slot_drain(struct engine *engine, unsigned number)
     return STATUS_OK;
 }
 
+/* Whether a drain would find every shard that it must lock free, or its recovery done by now. */
+static bool drain_need_not_wait(struct engine *engine, const struct process_slot *slot)
+{
+    uint64_t pending = COMMITTED(atomic_load(&slot->commit.word)) ? atomic_load(&slot->commit.pending) : 0;
+
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
+        enum status status = (pending >> shard & 1) != 0 ? shard_try_acquire(engine, shard) : STATUS_UNAVAILABLE;
+
+        if (status == STATUS_OK)
+            shard_release(engine, shard);
+        else if (status == STATUS_TIMEOUT)
+            return false;
+    }
+    return true;
+}
+
 static bool dead_slot_drain(struct engine *engine, unsigned number)
 {
+    if (!drain_need_not_wait(engine, process_slot_at(engine->segment, number)))
+        return false;
     switch (process_slot_claim_number(engine->segment, number)) {
     case SLOT_INHERITED:
         if (slot_drain(engine, number) != STATUS_OK) {
@@ -202,6 +221,29 @@ unsigned slots_drain_dead(struct engine *engine)
         if (atomic_load(&process_slot_at(engine->segment, number)->claimed) != 0)
             drained += dead_slot_drain(engine, number);
     return drained;
+}
+
+static bool process_holds_lock(const struct engine *engine, pid_t pid)
+{
+    bool holds = robust_mutex_is_held_by(&engine->segment->header->slots_mutex, pid);
+
+    for (unsigned shard = 0; !holds && shard < engine->table.shard_count; shard++)
+        holds = robust_mutex_is_held_by(&table_shard(&engine->table, shard)->mutex, pid);
+    return holds;
+}
+
+bool slot_is_holding(const struct engine *engine, unsigned number)
+{
+    const struct process_slot *slot = process_slot_at(engine->segment, number);
+    bool is_holding = atomic_load(&slot->single_pin) != PIN_NONE || COMMITTED(atomic_load(&slot->commit.word));
+
+    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
+        unsigned state = atomic_load(&slot->transactions[i].state) & 3u;
+
+        is_holding = is_holding || state == TRANSACTION_RUNNING ||
+                     (state == TRANSACTION_IDLE && atomic_load(&slot->transactions[i].pin) != PIN_NONE);
+    }
+    return is_holding || process_holds_lock(engine, (pid_t)atomic_load(&slot->pid));
 }
 
 bool segment_repair(struct engine *engine, struct engine_restart *report)

@@ -104,8 +104,10 @@ static enum status pair_copy(struct copy *copy, struct bytes key)
     if (view.size > copy->value_capacity) {
         unsigned char *grown = realloc(copy->value, view.size);
 
-        copy->value = grown == NULL ? copy->value : grown;
-        copy->value_capacity = grown == NULL ? copy->value_capacity : view.size;
+        if (grown != NULL) {
+            copy->value = grown;
+            copy->value_capacity = view.size;
+        }
     }
     if (view.size <= copy->value_capacity)
         while (size < view.size) {
@@ -159,7 +161,7 @@ static bool has_size(const struct engine *engine, const struct engine_options *o
 {
     unsigned shard_count = options->shard_count == 0 ? table_shard_count_for(options->bytes) : options->shard_count;
 
-    return engine->segment->bytes == segment_bytes_for(options->bytes, table_root_bytes(options->bytes, shard_count));
+    return options->bytes == 0 || engine->segment->bytes == segment_bytes_for(options->bytes, table_root_bytes(options->bytes, shard_count));
 }
 
 /* The old segment stays under its name, and owned, until the new one is whole and takes the name in one step. */

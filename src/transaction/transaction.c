@@ -132,6 +132,7 @@ enum status transaction_begin(struct participant *participant, enum isolation is
     transaction = &participant->transactions[index];
     slot = &participant->slot->transactions[index];
     transaction->is_open = true;
+    transaction->is_snapshot = false;
     transaction->isolation = isolation;
     transaction->state_word = state_word((atomic_load(&slot->state) >> 2) + 1, TRANSACTION_RUNNING);
     atomic_store(&slot->pin, PIN_EVERYTHING);
@@ -142,6 +143,15 @@ enum status transaction_begin(struct participant *participant, enum isolation is
     *number = index + 1;
     transaction_leave(participant, *number);
     return STATUS_OK;
+}
+
+enum status transaction_begin_snapshot(struct participant *participant, unsigned *number)
+{
+    enum status status = transaction_begin(participant, ISOLATION_SERIALIZABLE, number);
+
+    if (status == STATUS_OK)
+        participant->transactions[*number - 1].is_snapshot = true;
+    return status;
 }
 
 /* --- reading --- */
@@ -251,7 +261,7 @@ static enum status statement_get(struct statement *statement, struct bytes key, 
         return STATUS_OK;
     }
     status = shared_get(statement, hash, key, view);
-    if (!pins_its_snapshot(transaction) || (status != STATUS_OK && status != STATUS_NOT_FOUND))
+    if (!pins_its_snapshot(transaction) || transaction->is_snapshot || (status != STATUS_OK && status != STATUS_NOT_FOUND))
         return status;
     noted = read_set_add(&transaction->reads, hash, key, status == STATUS_OK);
     return noted == STATUS_OK ? status : noted;
@@ -300,8 +310,10 @@ static enum status log_append(struct participant *participant, unsigned number, 
     struct transaction *transaction = transaction_of(participant, number);
     struct engine *engine = participant->engine;
     uint64_t hash = table_hash(&engine->table, key);
-    enum status status = transaction_enter(participant, number);
+    enum status status;
 
+    REQUIRE(!transaction->is_snapshot);
+    status = transaction_enter(participant, number);
     if (status != STATUS_OK)
         return status;
     for (unsigned attempt = 1;; attempt++) {

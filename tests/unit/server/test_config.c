@@ -397,7 +397,8 @@ Test(config, what_is_printed_reads_as_the_same)
 
     load(FLAGS("--bind=127.0.0.1", "--bind=2001:db8::1", "--insecure", "--port=0", "--port=0", "--port=65535",
                "--unix=my sock;et=#", "--unix=/b", "--name=x", "--memory=1048577", "--segment-dir=/d", "--fresh",
-               "--max-clients=3", "--min-spare=2", "--max-spare=3"),
+               "--discard", "--load=/dump", "--max-clients=3", "--min-spare=2", "--max-spare=3",
+               "--lock-holder-timeout=3s", "--inspect=other", "--dump"),
          ENVIRONMENT("HAUSKV_MAX_COMMAND=59m", "HAUSKV_TRANSACTION_TIMEOUT=1501ms", "HAUSKV_IDLE_TIMEOUT=90m",
                      "HAUSKV_WRITE_TIMEOUT=596h", "HAUSKV_ISOLATION=read-committed", "HAUSKV_LOG_LEVEL=error",
                      "HAUSKV_CONFIG=/dev/null"));

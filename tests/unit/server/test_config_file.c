@@ -49,7 +49,8 @@ Test(config_file, every_option_has_its_name)
                                           "memory = 2m\nsegment-dir = /d\nfresh = yes\nmax-clients = 3\nmin-spare = 4\n"
                                           "max-spare = 5\nmax-command = 6k\ntransaction-timeout = 7s\n"
                                           "idle-timeout = 8m\nwrite-timeout = 9h\nisolation = read-committed\n"
-                                          "log-level = debug\n"));
+                                          "log-level = debug\ndiscard = yes\nload = /d\nlock-holder-timeout = 10s\n"
+                                          "inspect = i\ndump = yes\n"));
     cr_assert_str_eq(config.addresses.text[0], "127.0.0.2");
     cr_assert_eq(config.ports.number[0], 1);
     cr_assert_str_eq(config.socket_paths.text[0], "/s");
@@ -67,9 +68,14 @@ Test(config_file, every_option_has_its_name)
     cr_assert_eq(config.write_timeout_ms, 9 * 3600000);
     cr_assert_eq(config.isolation, ISOLATION_READ_COMMITTED);
     cr_assert_eq(config.log_level, DIAGNOSTIC_DEBUG);
-    for (unsigned i = 0; i <= CONFIG_LOG_LEVEL; i++) {
+    cr_assert(config.is_discard);
+    cr_assert_str_eq(config.load_path, "/d");
+    cr_assert_eq(config.lock_holder_timeout_ms, 10000);
+    cr_assert_str_eq(config.inspect_name, "i");
+    cr_assert(config.is_dump);
+    for (unsigned i = 0; i < CONFIG_CONFIG; i++) {
         cr_assert_eq(config.origins[i].source, CONFIG_FROM_FILE);
-        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 17);
+        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 22);
     }
     cr_assert_eq(config.origins[CONFIG_MEMORY].line, 6);
 }

@@ -1,0 +1,14 @@
+/* Looking at a segment without being its server: --inspect NAME, with --dump.
+ * A living server's segment is joined and only read (a dump takes a slot and
+ * shard locks like any client); a dead one's is looked at as it lies, and then
+ * repaired and checked in a private copy, of which the segment sees nothing. */
+#ifndef HAUSKV_SERVER_INSPECT_H
+#define HAUSKV_SERVER_INSPECT_H
+
+#include "server/config.h"
+
+/* Does what config->inspect_name and its companions ask for; returns the exit status: 0, or 1 with the reason on standard
+ * error, also if the segment turned out not to be valid. */
+int inspect_run(const struct server_config *config);
+
+#endif

@@ -1,0 +1,219 @@
+#include "server/dump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/diagnostic.h"
+#include "platform/utf8.h"
+#include "protocol/json_form.h"
+#include "protocol/json_writer.h"
+#include "store/shared_store.h"
+
+#define SCAN_LIMIT 1000u
+
+struct dump {
+    struct store_session *session;
+    store_transaction transaction;
+    FILE *stream;
+    struct buffer keys;  /* of one scan, each behind its size */
+    struct buffer line;
+    struct json_writer writer;
+    uint64_t pairs;
+};
+
+static void key_take(void *context, struct bytes key)
+{
+    struct dump *dump = context;
+    uint16_t size = (uint16_t)key.size;
+
+    buffer_append(&dump->keys, bytes_from(&size, sizeof(size)));
+    buffer_append(&dump->keys, key);
+}
+
+static void piece_take(void *context, struct bytes piece)
+{
+    json_string_piece(&((struct dump *)context)->writer, piece);
+}
+
+static enum status pair_write(struct dump *dump, struct bytes key)
+{
+    struct store_sink sink = {piece_take, dump};
+    enum status status;
+
+    buffer_truncate(&dump->line, 0);
+    json_writer_init(&dump->writer, &dump->line);
+    json_object_begin(&dump->writer);
+    json_name(&dump->writer, "key");
+    json_string(&dump->writer, key);
+    json_name(&dump->writer, "value");
+    json_string_begin(&dump->writer);
+    status = store_get(dump->session, dump->transaction, key, &sink);
+    if (status != STATUS_OK)
+        return status;
+    json_string_end(&dump->writer);
+    json_object_end(&dump->writer);
+    buffer_append_string(&dump->line, "\n");
+    if (dump->line.failed || fwrite(dump->line.data, 1, dump->line.size, dump->stream) != dump->line.size)
+        return STATUS_INTERNAL;
+    dump->pairs++;
+    return STATUS_OK;
+}
+
+static enum status keys_write(struct dump *dump)
+{
+    struct bytes left = buffer_bytes(&dump->keys);
+    enum status status = dump->keys.failed ? STATUS_INTERNAL : STATUS_OK;
+
+    while (status == STATUS_OK && left.size > 0) {
+        uint16_t size;
+
+        memcpy(&size, left.data, sizeof(size));
+        status = pair_write(dump, bytes_slice(left, sizeof(size), size));
+        left = bytes_slice(left, sizeof(size) + size, left.size - sizeof(size) - size);
+    }
+    return status;
+}
+
+static enum status pairs_write(struct dump *dump)
+{
+    struct store_scan scan = {.limit = SCAN_LIMIT, .key = key_take, .context = dump};
+    enum status status;
+
+    do {
+        buffer_truncate(&dump->keys, 0);
+        status = store_scan(dump->session, dump->transaction, &scan);
+        if (status == STATUS_OK)
+            status = keys_write(dump);
+    } while (status == STATUS_OK && scan.cursor != 0);
+    return status;
+}
+
+bool dump_write(struct store *store, FILE *stream, uint64_t *pairs)
+{
+    struct dump dump = {.stream = stream};
+    enum status status = store_session_open(store, &dump.session);
+
+    if (status == STATUS_OK) {
+        status = shared_store_begin_snapshot(dump.session, &dump.transaction);
+        if (status == STATUS_OK)
+            status = pairs_write(&dump);
+        store_session_close(dump.session);
+    }
+    buffer_deinit(&dump.keys);
+    buffer_deinit(&dump.line);
+    *pairs = dump.pairs;
+    if (fflush(stream) != 0 || ferror(stream) != 0) {
+        diagnostic_error("The dump cannot be written: %s", strerror(errno));
+        return false;
+    }
+    if (status != STATUS_OK)
+        diagnostic_error("The dump ended early: %s", status_message(status));
+    return status == STATUS_OK;
+}
+
+/* --- loading --- */
+
+struct load {
+    const char *path;
+    FILE *file;
+    char *line;
+    size_t capacity;
+    uint64_t number; /* of the line */
+};
+
+static bool refuse(const struct load *load, const char *what)
+{
+    diagnostic_error("%s:%llu: %s", load->path, (unsigned long long)load->number, what);
+    return false;
+}
+
+/* Decodes the line in place. */
+static bool pair_read(struct load *load, size_t size, struct bytes *key, struct bytes *value)
+{
+    struct json_member members[] = {{.name = "key"}, {.name = "value"}};
+    const char *complaint;
+    size_t end;
+
+    if (!utf8_is_valid(bytes_from(load->line, size)))
+        return refuse(load, "this is not UTF-8");
+    if (size == 0 || load->line[0] != '{')
+        return refuse(load, "a pair is {\"key\": \"k\", \"value\": \"v\"}");
+    complaint = json_form_read((unsigned char *)load->line, size, members, 2, &end);
+    if (complaint != NULL)
+        return refuse(load, complaint);
+    if (end != size)
+        return refuse(load, "something stands behind the pair");
+    if (!members[0].is_present || !members[1].is_present)
+        return refuse(load, "a pair has a key and a value");
+    *key = members[0].value;
+    *value = members[1].value;
+    if (key->size < 1 || key->size > STORE_KEY_BYTES_MAX)
+        return refuse(load, "a key has 1 to 1024 bytes");
+    return true;
+}
+
+static bool pair_put(const struct load *load, struct store_session *session, struct bytes key, struct bytes value)
+{
+    enum status status = store_put(session, STORE_SINGLE, key, value);
+
+    return status == STATUS_OK || refuse(load, status_message(status));
+}
+
+/* session NULL: only looks. */
+static bool lines_read(struct load *load, struct store_session *session, size_t value_bytes_max)
+{
+    ssize_t length;
+
+    load->number = 1;
+    rewind(load->file);
+    for (; (length = getline(&load->line, &load->capacity, load->file)) >= 0; load->number++) {
+        size_t size = (size_t)length;
+        struct bytes key;
+        struct bytes value;
+
+        while (size > 0 && (load->line[size - 1] == '\n' || load->line[size - 1] == '\r'))
+            size--;
+        if (size == 0)
+            continue;
+        if (!pair_read(load, size, &key, &value))
+            return false;
+        if (value.size > value_bytes_max)
+            return refuse(load, "the value is larger than this server takes");
+        if (session != NULL && !pair_put(load, session, key, value))
+            return false;
+    }
+    return feof(load->file) != 0 || refuse(load, strerror(errno));
+}
+
+bool dump_load(struct store *store, const char *path, uint64_t *pairs)
+{
+    struct load load = {.path = path, .file = fopen(path, "re")};
+    size_t value_bytes_max = store_value_bytes_max(store);
+    struct store_session *session;
+    uint64_t before = 0;
+    bool is_loaded = false;
+    enum status status;
+
+    if (load.file == NULL) {
+        diagnostic_error("Cannot open %s: %s", path, strerror(errno));
+        return false;
+    }
+    if (!lines_read(&load, NULL, value_bytes_max))
+        goto close_file;
+    status = store_session_open(store, &session);
+    if (status != STATUS_OK) {
+        diagnostic_error("Cannot load %s: %s", path, status_message(status));
+        goto close_file;
+    }
+    (void)store_count(session, STORE_SINGLE, bytes_from(NULL, 0), &before);
+    is_loaded = lines_read(&load, session, value_bytes_max);
+    (void)store_count(session, STORE_SINGLE, bytes_from(NULL, 0), pairs);
+    *pairs -= before;
+    store_session_close(session);
+
+close_file:
+    free(load.line);
+    (void)fclose(load.file);
+    return is_loaded;
+}

@@ -1,0 +1,57 @@
+#include "server/stopped.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "store/shared_store.h"
+
+/* The state is the letter behind the command's closing parenthesis; the command may contain anything. See proc(5). */
+static bool is_stopped(pid_t pid)
+{
+    char path[64];
+    char text[512];
+    const char *behind_command;
+    size_t size = 0;
+    int descriptor;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (file_open(path, FILE_READ, &descriptor) != 0)
+        return false;
+    (void)file_read(descriptor, text, sizeof text - 1, &size);
+    (void)file_close(&descriptor);
+    text[size] = '\0';
+    behind_command = strrchr(text, ')');
+    return behind_command != NULL && (strncmp(behind_command, ") T", 3) == 0 || strncmp(behind_command, ") t", 3) == 0);
+}
+
+static uint64_t seen_since(const struct stopped_watch *watch, pid_t pid, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < watch->count; i++)
+        if (watch->processes[i].pid == pid)
+            return watch->processes[i].since_ms;
+    return now_ms;
+}
+
+pid_t stopped_find(struct stopped_watch *watch, struct store *store, uint64_t timeout_ms)
+{
+    struct stopped_watch seen = {0};
+    uint64_t now_ms = clock_monotonic_ms();
+    pid_t pids[STOPPED_MAX];
+    unsigned count = shared_store_holders(store, pids, STOPPED_MAX);
+    pid_t found = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct stopped_process process = {.pid = pids[i]};
+
+        if (!is_stopped(process.pid))
+            continue;
+        process.since_ms = seen_since(watch, process.pid, now_ms);
+        seen.processes[seen.count++] = process;
+        if (found == 0 && now_ms - process.since_ms >= timeout_ms)
+            found = process.pid;
+    }
+    *watch = seen;
+    return found;
+}

@@ -1,0 +1,125 @@
+/* What a transaction remembers to have read. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "transaction/read_set.h"
+
+static struct read_set set;
+
+static void forget_all(void)
+{
+    read_set_deinit(&set);
+}
+
+TestSuite(read_set, .fini = forget_all);
+
+static void add(uint64_t hash, const char *key, bool was_there)
+{
+    cr_assert_eq(read_set_add(&set, hash, bytes_from_string(key), was_there), STATUS_OK);
+}
+
+/* NULL if it is not remembered, asserts that it is so only once. */
+static const struct read_entry *entry_of(const char *key)
+{
+    const struct read_entry *found = NULL;
+
+    for (size_t i = 0; i < set.capacity; i++)
+        if (set.entries[i].key_size != 0 && bytes_equal(read_set_key(&set, &set.entries[i]), bytes_from_string(key))) {
+            cr_assert_null(found, "%s stands twice", key);
+            found = &set.entries[i];
+        }
+    return found;
+}
+
+Test(read_set, remembers_whether_a_key_was_there)
+{
+    add(1, "there", true);
+    add(2, "absent", false);
+
+    cr_assert_eq(entry_of("there")->was_there, 1);
+    cr_assert_eq(entry_of("absent")->was_there, 0);
+    cr_assert_null(entry_of("never read"));
+}
+
+Test(read_set, the_first_answer_counts)
+{
+    add(1, "k", false);
+    add(1, "k", true);
+
+    cr_assert_eq(set.count, 1);
+    cr_assert_eq(entry_of("k")->was_there, 0);
+}
+
+Test(read_set, keys_of_one_hash_are_kept_apart)
+{
+    char key[16];
+
+    for (unsigned i = 0; i < 300; i++) {
+        (void)snprintf(key, sizeof(key), "%u", i);
+        add(77, key, i % 2 == 0);
+    }
+    cr_assert_eq(set.count, 300);
+    for (unsigned i = 0; i < 300; i++) {
+        (void)snprintf(key, sizeof(key), "%u", i);
+        cr_assert_eq(entry_of(key)->was_there, i % 2 == 0);
+    }
+}
+
+Test(read_set, grows_with_what_is_read)
+{
+    char key[16];
+
+    for (uint64_t i = 0; i < 50000; i++) {
+        (void)snprintf(key, sizeof(key), "%u", (unsigned)i);
+        add(i * 0x9e3779b97f4a7c15u, key, true);
+    }
+    cr_assert_eq(set.count, 50000);
+    for (uint64_t i = 0; i < 50000; i += 4999) {
+        (void)snprintf(key, sizeof(key), "%u", (unsigned)i);
+        cr_assert_eq(entry_of(key)->hash, i * 0x9e3779b97f4a7c15u);
+    }
+}
+
+Test(read_set, cleared_it_knows_nothing_and_begins_anew)
+{
+    add(1, "k", true);
+    read_set_clear(&set);
+    cr_assert_null(entry_of("k"));
+    cr_assert_eq(set.count, 0);
+    cr_assert_gt(set.capacity, 0, "a little memory is kept");
+
+    add(1, "k", false);
+    cr_assert_eq(entry_of("k")->was_there, 0);
+}
+
+Test(read_set, cleared_it_keeps_no_great_memory)
+{
+    static unsigned char key[1024];
+
+    for (unsigned i = 0; i < 1000; i++) {
+        memcpy(key, &i, sizeof(i));
+        cr_assert_eq(read_set_add(&set, i, bytes_from(key, sizeof(key)), true), STATUS_OK);
+    }
+    read_set_clear(&set);
+
+    cr_assert_eq(set.capacity, 0);
+    cr_assert_eq(set.keys_capacity, 0);
+}
+
+Test(read_set, a_limit_is_a_limit)
+{
+    static unsigned char key[1024];
+    enum status status = STATUS_OK;
+    unsigned count = 0;
+
+    while (status == STATUS_OK && count <= READ_SET_BYTES_MAX / sizeof(key)) {
+        memcpy(key, &count, sizeof(count));
+        status = read_set_add(&set, count, bytes_from(key, sizeof(key)), true);
+        count += status == STATUS_OK;
+    }
+    cr_assert_eq(status, STATUS_TOO_LARGE);
+    cr_assert_eq(set.count, count);
+    cr_assert_leq(set.keys_capacity, READ_SET_BYTES_MAX);
+    cr_assert_eq(read_set_add(&set, 0, bytes_from((unsigned char[1024]){0}, sizeof(key)), true), STATUS_OK,
+                 "what is remembered already needs no memory");
+}

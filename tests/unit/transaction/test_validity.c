@@ -1,0 +1,447 @@
+/* segment_is_valid is what all other tests trust, so each kind of damage that it
+ * claims to see is done here, one thing at a time, and must be seen - without a
+ * crash, whatever a damaged reference names. The check runs in a child; then the
+ * segment is put back as it was. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_fixture.h"
+#include "support/process.h"
+
+#define KEYS (3u * (unsigned)PAGE_ENTRIES)
+#define CHUNK_IN_NOWHERE 0x10000000u
+#define UNITS_IN_NOWHERE 0xfffffff0u
+
+static const char *plain;      /* one version */
+static const char *other;      /* another one */
+static const char *rewritten;  /* three versions, all of them needed */
+static const char *deleted;    /* deleted, but a snapshot needs it */
+static const char *large;      /* with chunks of its own */
+static const char *as_large;   /* and another */
+static unsigned reader;        /* the snapshot */
+
+static unsigned char *saved;
+static char *reason; /* shared with the child that checks */
+
+static void put_many(void)
+{
+    char key[32];
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        (void)snprintf(key, sizeof(key), "key %u", i);
+        put(me, TRANSACTION_SINGLE, key, "value");
+    }
+}
+
+static void open_engine(void)
+{
+    engine_open(CHUNK_BYTES * 256, 2);
+    plain = key_in(0, 0);
+    other = key_in(0, 1);
+    rewritten = key_in(0, 2);
+    deleted = key_in(0, 3);
+    large = key_in(0, 4);
+    as_large = key_in(0, 5);
+    put_many();
+    cr_assert_eq(put_large(me, TRANSACTION_SINGLE, large, CHUNK_BYTES * 2 + 100), STATUS_OK);
+    cr_assert_eq(put_large(me, TRANSACTION_SINGLE, as_large, CHUNK_BYTES * 2 + 100), STATUS_OK);
+    (void)engine_clean(engine);
+    reader = begun(me);
+    put(me, TRANSACTION_SINGLE, rewritten, "second");
+    put(me, TRANSACTION_SINGLE, rewritten, "third");
+    del(me, TRANSACTION_SINGLE, deleted);
+    saved = malloc(engine->segment->bytes);
+    cr_assert_not_null(saved);
+    memcpy(saved, engine->segment->base, engine->segment->bytes);
+    reason = process_shared_memory(256);
+}
+
+static void validity_is_whole(void)
+{
+    free(saved);
+    engine_close();
+}
+
+TestSuite(validity, .init = open_engine, .timeout = 120);
+
+/* --- where things are --- */
+
+static struct segment_header *header(void)
+{
+    return engine->segment->header;
+}
+
+static struct shard *shard(void)
+{
+    return table_shard(&engine->table, 0);
+}
+
+static struct block_ref ref_of(const char *key)
+{
+    uint64_t hash = table_hash(&engine->table, text(key));
+    struct block_ref ref = table_find(&engine->table, shard_of(key), hash, text(key));
+
+    REQUIRE(!block_ref_is_none(ref));
+    return ref;
+}
+
+static struct version *version_of(const char *key)
+{
+    return version_at(engine->segment, ref_of(key));
+}
+
+static struct version *older_of(const struct version *version)
+{
+    return version_at(engine->segment, (struct block_ref){atomic_load(&version->older)});
+}
+
+static struct page *page_of(const char *key)
+{
+    return table_page_of(&engine->table, shard_of(key), table_hash(&engine->table, text(key)));
+}
+
+static _Atomic uint64_t *entry_at(const char *key)
+{
+    uint32_t tag = table_tag_of(&engine->table, table_hash(&engine->table, text(key)));
+
+    return &page_of(key)->entries[page_find(engine->segment, page_of(key), tag, text(key))];
+}
+
+static _Atomic uint32_t *directory(unsigned of_shard)
+{
+    unsigned char *first = (unsigned char *)table_shard(&engine->table, engine->table.shard_count);
+
+    return (_Atomic uint32_t *)(void *)first + ((size_t)of_shard << engine->table.directory_depth);
+}
+
+static size_t directory_count(void)
+{
+    return (size_t)1 << engine->table.directory_depth;
+}
+
+static uint32_t *chunk_number_of(const char *key)
+{
+    struct version *version = version_of(key);
+    size_t offset = (sizeof(*version) + version->key_size + 3) / 4 * 4;
+
+    return (uint32_t *)(void *)((unsigned char *)version + offset);
+}
+
+static _Atomic uint32_t *owner_of_free_chunk(void)
+{
+    for (uint32_t number = engine->segment->chunk_count;; number--)
+        if (atomic_load(&engine->segment->owners[number]) == 0)
+            return &engine->segment->owners[number];
+}
+
+/* Of the free ones one less, as a claim counts it. */
+static void own_free_chunk(uint32_t word)
+{
+    atomic_store(owner_of_free_chunk(), word);
+    atomic_fetch_sub(&header()->chunks_free_at_most, 1);
+}
+
+static _Atomic uint32_t *owner_of_chunk_with(enum chunk_kind kind)
+{
+    for (uint32_t number = 1;; number++)
+        if (chunk_owner_kind(atomic_load(&engine->segment->owners[number])) == kind)
+            return &engine->segment->owners[number];
+}
+
+static struct version *garbage(unsigned number)
+{
+    struct block_ref ref = {shard()->garbage_head};
+
+    while (number-- > 0)
+        ref.units = version_at(engine->segment, ref)->garbage_next;
+    return version_at(engine->segment, ref);
+}
+
+static struct chunk_info *info_with_room(void)
+{
+    for (unsigned class = 0;; class ++)
+        if (shard()->allocator.partial[class] != 0)
+            return &engine->segment->infos[shard()->allocator.partial[class]];
+}
+
+/* --- damages --- */
+
+#define DAMAGES                                                                                                       \
+    DAMAGE(magic, "wrong magic", header()->magic++)                                                                   \
+    DAMAGE(format_version, "other format version", header()->format_version++)                                        \
+    DAMAGE(size_of_the_segment, "header and mapping disagree", header()->bytes += CHUNK_BYTES)                        \
+    DAMAGE(number_of_chunks, "header and mapping disagree", header()->chunk_count--)                                  \
+    DAMAGE(horizon_in_the_future, "horizon is in the future", atomic_store(&header()->horizon, clock_now() + 1))      \
+    DAMAGE(chunk_of_no_kind, "a chunk's owner is no owner", own_free_chunk(200u << 24))                               \
+    DAMAGE(free_chunk_with_an_owner, "a chunk's owner is no owner", own_free_chunk(5))                                \
+    DAMAGE(size_class_of_blocks, "a chunk's size class is none",                                                      \
+           own_free_chunk(chunk_owner_word(CHUNK_BLOCK, 200, 0)))                                                     \
+    DAMAGE(size_class_of_a_page, "a chunk's size class is none", own_free_chunk(chunk_owner_word(CHUNK_PAGE, 1, 0)))  \
+    DAMAGE(chunk_of_no_shard, "a chunk belongs to no shard", own_free_chunk(chunk_owner_word(CHUNK_VALUE, 0, 2)))     \
+    DAMAGE(log_of_an_unclaimed_slot, "a log's chunk belongs to no process",                                           \
+           own_free_chunk(chunk_owner_word(CHUNK_LOG, 0, me->slot_number + 1)))                                       \
+    DAMAGE(log_of_no_slot, "a log's chunk belongs to no process",                                                     \
+           own_free_chunk(chunk_owner_word(CHUNK_LOG, 0, CHUNK_OWNER_MAX)))                                           \
+    DAMAGE(slots_that_nobody_finds, "a chunk of slots is not in use",                                                 \
+           own_free_chunk(chunk_owner_word(CHUNK_SLOT, 0, 1)))                                                        \
+    DAMAGE(slots_of_no_block, "a chunk of slots is not in use",                                                       \
+           own_free_chunk(chunk_owner_word(CHUNK_SLOT, 0, CHUNK_OWNER_MAX)))                                          \
+    DAMAGE(hint_below_the_free_chunks, "more chunks are free than the hint says",                                     \
+           atomic_fetch_sub(&header()->chunks_free_at_most, 1))                                                       \
+    DAMAGE(slots_outside, "a block of slots is no chunk of slots",                                                    \
+           atomic_store(&header()->slot_blocks[0], CHUNK_IN_NOWHERE))                                                 \
+    DAMAGE(slots_elsewhere, "a block of slots is no chunk of slots", atomic_store(&header()->slot_blocks[0], 1))      \
+    DAMAGE(slots_behind_a_gap, "a block of slots is no chunk of slots", atomic_store(&header()->slot_blocks[2], 1))   \
+    DAMAGE(slots_lost, "a chunk of slots is not in use", atomic_store(&header()->slot_blocks[0], 0))                  \
+    DAMAGE(pin_below_the_horizon, "an open transaction's pin is below the horizon or in the future",                  \
+           atomic_store(&me->slot->transactions[reader - 1].pin, horizon_now() - 1))                                  \
+    DAMAGE(pin_in_the_future, "an open transaction's pin is below the horizon or in the future",                      \
+           atomic_store(&me->slot->transactions[reader - 1].pin, clock_now() + 1))                                    \
+    DAMAGE(pin_without_a_transaction, "an open transaction's pin is below the horizon or in the future",              \
+           atomic_store(&me->slot->transactions[reader].pin, clock_now()))                                            \
+    DAMAGE(pin_of_a_single_command, "a single command's pin is no pin", atomic_store(&me->slot->single_pin, 7))       \
+    DAMAGE(slot_of_nobody_in_use, "a slot that is nobody's is not empty", atomic_store(&me->slot->claimed, 0))        \
+    DAMAGE(commit_word_of_no_kind, "a commit word is neither IDLE nor COMMITTED",                                     \
+           atomic_store(&me->slot->commit.word, 2))                                                                   \
+    DAMAGE(commit_in_the_future, "a commit is in the future",                                                         \
+           atomic_store(&me->slot->commit.word, (clock_now() + 1) << 1 | 1))                                          \
+    DAMAGE(commit_unfinished, "a commit is not finished", atomic_store(&me->slot->commit.word, 3))                    \
+    DAMAGE(redo_chunks_outside, "a committed log is broken", redo_chunks_outside())                                   \
+    DAMAGE(directory_outside, "the directory names a chunk that is no page of the shard",                             \
+           atomic_store(directory(0), CHUNK_IN_NOWHERE))                                                              \
+    DAMAGE(directory_with_none, "the directory names a chunk that is no page of the shard",                           \
+           atomic_store(directory(0), 0))                                                     \
+    DAMAGE(directory_to_a_foreign_page, "the directory names a chunk that is no page of the shard",                   \
+           atomic_store(directory(0), atomic_load(directory(1))))                                                     \
+    DAMAGE(directory_swapped, "a page's depth and prefix disagree with the directory", directory_swap())              \
+    DAMAGE(directory_off_by_one, "a page's depth and prefix disagree with the directory",                             \
+           atomic_store(directory(0) + directory_count() / 2 - 1, atomic_load(directory(0) + directory_count() / 2))) \
+    DAMAGE(page_replaced, "a page's depth and prefix disagree with the directory",                                    \
+           atomic_store(&page_of(plain)->replaced_by, 1))                                                             \
+    DAMAGE(page_depth, "a page's depth or prefix is out of range", page_of(plain)->depth = 77)                        \
+    DAMAGE(page_depth_of_the_parent, "a page's depth or prefix is out of range", page_of(plain)->depth = 0;           \
+           page_of(plain)->prefix = 1)                                                                                \
+    DAMAGE(page_prefix, "an entry is on the wrong page", page_of(plain)->prefix ^= 1)                                 \
+    DAMAGE(page_counts, "a page's counts are wrong", page_of(plain)->key_count++)                                     \
+    DAMAGE(page_removed_count, "a page's counts are wrong", page_of(plain)->removed_count++)                          \
+    DAMAGE(page_lost_an_entry, "a page's counts are wrong", atomic_store(entry_at(plain), ENTRY_REMOVED))             \
+    DAMAGE(entry_of_no_kind, "an entry is neither empty nor removed nor a version",                                   \
+           atomic_store(entry_at(plain), 0x700000000u))                                                               \
+    DAMAGE(entry_outside, "an entry names a damaged version",                                                         \
+           atomic_store(entry_at(plain), entry_of(entry_tag(atomic_load(entry_at(plain))),                            \
+                                                  (struct block_ref){UINT64_C(0) + UINT32_MAX})))                     \
+    DAMAGE(entry_in_a_block, "an entry names a damaged version", atomic_fetch_add(entry_at(plain), 1))                \
+    DAMAGE(entry_to_a_foreign_shard, "an entry names a damaged version",                                              \
+           atomic_store(entry_at(plain),                                                                              \
+                        entry_of(entry_tag(atomic_load(entry_at(plain))), ref_of(key_in(1, 0)))))                     \
+    DAMAGE(entries_swapped, "a key is in the wrong shard or under a wrong tag", entries_swap())                       \
+    DAMAGE(entry_met_by_a_probe_around_the_end, "an entry names a damaged version", probe_around_the_end())           \
+    DAMAGE(key_with_two_entries, "a key has two entries", double_entry())                                             \
+    DAMAGE(key_of_another_hash, "a key is in the wrong shard or under a wrong tag",                                   \
+           ((unsigned char *)(version_of(plain) + 1))[0] ^= 1)                                                        \
+    DAMAGE(key_of_no_size, "an entry names a damaged version", version_of(plain)->key_size = 0)                       \
+    DAMAGE(key_too_long, "an entry names a damaged version", version_of(plain)->key_size = 2000)                      \
+    DAMAGE(value_too_long, "an entry names a damaged version", version_of(plain)->value_size = UINT32_MAX)            \
+    DAMAGE(value_of_another_size_class, "an entry names a damaged version", version_of(plain)->value_size += 500)     \
+    DAMAGE(value_chunk_outside, "an entry names a damaged version", *chunk_number_of(large) = CHUNK_IN_NOWHERE)       \
+    DAMAGE(value_chunk_that_is_a_page, "an entry names a damaged version",                                            \
+           *chunk_number_of(large) = atomic_load(directory(0)))                                                       \
+    DAMAGE(value_chunk_of_two, "a block or chunk is reachable twice",                                                 \
+           *chunk_number_of(large) = *chunk_number_of(as_large))                                                      \
+    DAMAGE(begin_never, "a chain's times do not descend", version_of(plain)->begin = 0)                               \
+    DAMAGE(begin_in_the_future, "a chain's times do not descend", version_of(plain)->begin = clock_now() + 1)         \
+    DAMAGE(chain_out_of_order, "a chain's times do not descend",                                                      \
+           older_of(version_of(rewritten))->begin = version_of(rewritten)->begin)                                     \
+    DAMAGE(chain_of_two_keys, "a chain holds two keys",                                                               \
+           ((unsigned char *)(older_of(version_of(rewritten)) + 1))[0] ^= 1)                                          \
+    DAMAGE(chain_outside, "a version is damaged or in a foreign shard",                                               \
+           atomic_store(&version_of(rewritten)->older, UNITS_IN_NOWHERE))                                             \
+    DAMAGE(chain_with_a_cycle, "a chain's times do not descend",                                                      \
+           atomic_store(&older_of(version_of(rewritten))->older, ref_of(rewritten).units))                            \
+    DAMAGE(chain_cut, "a version that a snapshot may need is not reachable",                                          \
+           atomic_store(&version_of(rewritten)->older, 0))                                                            \
+    DAMAGE(end_before_the_begin, "a version ends at a wrong time",                                                    \
+           atomic_store(&garbage(0)->end, garbage(0)->begin))                                                         \
+    DAMAGE(end_of_the_newest, "an ended version is not queued", atomic_store(&version_of(plain)->end, clock_now()))   \
+    DAMAGE(end_that_never_comes, "a queued version has not ended", atomic_store(&garbage(0)->end, TIME_INFINITE))     \
+    DAMAGE(deleted_flag_of_a_superseded, "a version's deleted flag is wrong",                                         \
+           older_of(version_of(rewritten))->is_deleted = 1)                                                           \
+    DAMAGE(deleted_flag_of_a_deleted, "a version's deleted flag is wrong", version_of(deleted)->is_deleted = 0)       \
+    DAMAGE(queue_count, "the queue of ended versions has a wrong count or end", shard()->garbage_count++)             \
+    DAMAGE(queue_end, "the queue of ended versions has a wrong count or end",                                         \
+           shard()->garbage_tail = shard()->garbage_head)                                                             \
+    DAMAGE(queue_outside, "a queued version is damaged", shard()->garbage_head = UNITS_IN_NOWHERE)                    \
+    DAMAGE(queue_link_outside, "a queued version is damaged", garbage(0)->garbage_next = 1)                           \
+    DAMAGE(queue_with_a_cycle, "a block or chunk is reachable twice", garbage(2)->garbage_next = shard()->garbage_head) \
+    DAMAGE(queue_out_of_order, "the queue of ended versions is not in their order", queue_swap())                     \
+    DAMAGE(queue_lost_one, "an ended version is not queued", shard()->garbage_head = garbage(0)->garbage_next;        \
+           shard()->garbage_count--)                                                                                  \
+    DAMAGE(queue_with_the_living, "a queued version has not ended", shard()->garbage_head = ref_of(plain).units)      \
+    DAMAGE(key_count, "a shard's counts are wrong", atomic_fetch_add(&shard()->key_count, 1))                         \
+    DAMAGE(entry_count, "a shard's counts are wrong", atomic_fetch_sub(&shard()->entry_count, 1))                     \
+    DAMAGE(page_count, "a shard's counts are wrong", atomic_fetch_add(&shard()->page_count, 1))                       \
+    DAMAGE(membership_in_the_future, "a shard changed in the future",                                                 \
+           atomic_store(&shard()->membership_time, clock_now() + 1))                                                  \
+    DAMAGE(page_leaked, "a page or value chunk is owned but not reachable",                                           \
+           own_free_chunk(chunk_owner_word(CHUNK_PAGE, 0, 0)))                                                        \
+    DAMAGE(value_chunk_leaked, "a page or value chunk is owned but not reachable",                                    \
+           own_free_chunk(chunk_owner_word(CHUNK_VALUE, 0, 1)))                                                       \
+    DAMAGE(value_chunk_free_and_reachable, "an entry names a damaged version",                                        \
+           atomic_store(owner_of_chunk_with(CHUNK_VALUE), 0);                                                         \
+           atomic_fetch_add(&header()->chunks_free_at_most, 1))                                                       \
+    DAMAGE(block_leaked, "a block is neither reachable nor free, or both",                                            \
+           (void)allocator_take(engine->segment, &shard()->allocator, 0, 64))                                         \
+    DAMAGE(block_free_and_reachable, "a block is neither reachable nor free, or both",                                \
+           give_what_is_reachable())                                       \
+    DAMAGE(chunk_of_blocks_leaked, "a block is neither reachable nor free, or both",                                  \
+           own_free_chunk(chunk_owner_word(CHUNK_BLOCK, 0, 0)))                                                       \
+    DAMAGE(count_of_blocks, "an allocator's counts are wrong", shard()->allocator.block_count++)                      \
+    DAMAGE(count_of_chunks, "an allocator's counts are wrong", shard()->allocator.chunk_count--)                      \
+    DAMAGE(count_of_free_blocks, "a block is neither reachable nor free, or both", info_with_room()->free_count++)    \
+    DAMAGE(free_list_outside, "a block is neither reachable nor free, or both",                                       \
+           info_with_room()->free_head = UINT16_MAX)                                                                  \
+    DAMAGE(list_of_chunks_outside, "a list of chunks with room is broken",                                            \
+           shard()->allocator.partial[0] = CHUNK_IN_NOWHERE)                                                          \
+    DAMAGE(list_of_chunks_with_a_cycle, "a list of chunks with room is broken",                                       \
+           info_with_room()->next = (uint32_t)(info_with_room() - engine->segment->infos))                            \
+    DAMAGE(list_of_chunks_lost, "a chunk with room is not listed",                                                    \
+           memset(shard()->allocator.partial, 0, sizeof(shard()->allocator.partial)))
+
+static void redo_chunks_outside(void)
+{
+    atomic_store(&me->slot->commit.word, 3);
+    atomic_store(&me->slot->commit.redo_count, SLOT_REDO_BUILT_IN + 1);
+    atomic_store(&me->slot->commit.redo_chunk, CHUNK_IN_NOWHERE);
+}
+
+/* The link of the free list would damage the version as well. */
+static void give_what_is_reachable(void)
+{
+    struct version *version = version_of(plain);
+    uint64_t begin = version->begin;
+
+    allocator_give(engine->segment, &shard()->allocator, ref_of(plain));
+    version->begin = begin;
+}
+
+static void directory_swap(void)
+{
+    size_t half = directory_count() / 2;
+    uint32_t left = atomic_load(directory(0));
+    uint32_t right = atomic_load(directory(0) + half);
+
+    REQUIRE(left != right);
+    for (size_t i = 0; i < directory_count(); i++)
+        atomic_store(directory(0) + i, i < half ? right : left);
+}
+
+static void entries_swap(void)
+{
+    struct block_ref first = ref_of(plain);
+    struct block_ref second = ref_of(other);
+    uint32_t first_tag = entry_tag(atomic_load(entry_at(plain)));
+    uint32_t second_tag = entry_tag(atomic_load(entry_at(other)));
+    _Atomic uint64_t *first_entry = entry_at(plain);
+    _Atomic uint64_t *second_entry = entry_at(other);
+
+    atomic_store(first_entry, entry_of(first_tag, second));
+    atomic_store(second_entry, entry_of(second_tag, first));
+}
+
+/* The last place of a page names nothing, under the tag of a key that stands at its begin: if that key is looked up
+ * before the last place was looked at, its probe meets it. */
+static void probe_around_the_end(void)
+{
+    struct page *page = page_of(plain);
+    struct block_ref ref = ref_of(plain);
+    uint32_t tag = page_last_tag(page);
+
+    atomic_store(entry_at(plain), ENTRY_REMOVED);
+    page->removed_count++;
+    page->key_count += (atomic_load(&page->entries[0]) & UINT32_MAX) == 0;
+    page->key_count += (atomic_load(&page->entries[PAGE_ENTRIES - 1]) & UINT32_MAX) == 0;
+    page->key_count--;
+    atomic_store(&page->entries[0], entry_of(tag, ref));
+    atomic_store(&page->entries[PAGE_ENTRIES - 1], entry_of(tag, (struct block_ref){UNITS_IN_NOWHERE}));
+}
+
+/* In the first place behind its own that takes one. */
+static void double_entry(void)
+{
+    struct page *page = page_of(plain);
+    uint64_t entry = atomic_load(entry_at(plain));
+
+    page_insert(page, entry_tag(entry), entry_version(entry));
+}
+
+/* The first two of the queue change places. */
+static void queue_swap(void)
+{
+    uint32_t first = shard()->garbage_head;
+    struct version *first_version = garbage(0);
+    struct version *second_version = garbage(1);
+
+    shard()->garbage_head = first_version->garbage_next;
+    first_version->garbage_next = second_version->garbage_next;
+    second_version->garbage_next = first;
+}
+
+#define DAMAGE(name, expected, what) \
+    static void damage_##name(void)  \
+    {                                \
+        what;                        \
+    }
+DAMAGES
+#undef DAMAGE
+
+static const struct damage {
+    const char *name;
+    const char *expected;
+    void (*run)(void);
+} damages[] = {
+#define DAMAGE(name, expected, what) {#name, expected, damage_##name},
+    DAMAGES
+#undef DAMAGE
+};
+
+/* --- sentences --- */
+
+static int checks(void *context)
+{
+    const char *found = "";
+    bool is_valid = segment_is_valid(engine, &found);
+
+    (void)context;
+    (void)snprintf(reason, 256, "%s", is_valid ? "valid" : found);
+    return is_valid ? 0 : 1;
+}
+
+static void assert_seen(const struct damage *damage)
+{
+    int end;
+
+    damage->run();
+    end = process_run(checks, NULL);
+    memcpy(engine->segment->base, saved, engine->segment->bytes);
+    cr_expect_eq(end, 1, "%s: %s", damage->name, end == 0 ? "not seen" : "the check crashed");
+    if (end == 1)
+        cr_expect_str_eq(reason, damage->expected, "%s: seen as \"%s\"", damage->name, reason);
+}
+
+WHOLE_TEST(validity, whole_segment_is_valid_again_and_again)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(process_run(checks, NULL), 0, "%s", reason);
+        assert_engine_valid();
+    }
+}
+
+WHOLE_TEST(validity, every_damage_is_seen)
+{
+    size_t count = sizeof(damages) / sizeof(damages[0]);
+
+    for (size_t i = 0; i < count; i++)
+        assert_seen(&damages[i]);
+    cr_assert_geq(count, 25);
+}
