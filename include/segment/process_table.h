@@ -99,6 +99,9 @@ void process_slot_abandon(struct segment *segment, unsigned number);
 /* Gives the caller's slot back; it must have nothing open. */
 void process_slot_release(struct segment *segment, unsigned number);
 
+/* Gives back what a process left that died while it added a block of slots. Any process; never waits. */
+void process_table_tidy(struct segment *segment);
+
 /* For a restart, when nobody is inside: every lock of the slots is free again, and chunks of slots that were never put to
  * use go back. What the slots say is left for the drain. */
 void process_table_reset_locks(struct segment *segment);

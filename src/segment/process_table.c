@@ -87,6 +87,19 @@ static bool block_add(struct segment *segment, unsigned count)
     return atomic_load(&segment->header->slot_blocks[block]) != 0;
 }
 
+void process_table_tidy(struct segment *segment)
+{
+    struct robust_mutex *mutex = &segment->header->slots_mutex;
+    enum mutex_result result = robust_mutex_trylock(mutex);
+
+    if (result == MUTEX_INHERITED) {
+        orphans_release(segment);
+        robust_mutex_mark_consistent(mutex);
+    }
+    if (result == MUTEX_INHERITED || result == MUTEX_LOCKED)
+        robust_mutex_unlock(mutex);
+}
+
 void process_table_reset_locks(struct segment *segment)
 {
     unsigned count = process_slot_count(segment);

@@ -36,21 +36,23 @@ static uint64_t seen_since(const struct stopped_watch *watch, pid_t pid, uint64_
 
 pid_t stopped_find(struct stopped_watch *watch, struct store *store, uint64_t timeout_ms)
 {
+    static pid_t holders[STOPPED_HOLDERS_MAX];
     struct stopped_watch seen = {0};
     uint64_t now_ms = clock_monotonic_ms();
-    pid_t pids[STOPPED_MAX];
-    unsigned count = shared_store_holders(store, pids, STOPPED_MAX);
+    unsigned count = shared_store_holders(store, holders, STOPPED_HOLDERS_MAX);
     pid_t found = 0;
 
-    for (unsigned i = 0; i < count; i++) {
-        struct stopped_process process = {.pid = pids[i]};
+    for (unsigned i = 0; i < count && seen.count < STOPPED_MAX; i++) {
+        struct stopped_process process = {.pid = holders[i]};
 
         if (!is_stopped(process.pid))
             continue;
         process.since_ms = seen_since(watch, process.pid, now_ms);
-        seen.processes[seen.count++] = process;
-        if (found == 0 && now_ms - process.since_ms >= timeout_ms)
+        if (found == 0 && now_ms - process.since_ms >= timeout_ms) {
             found = process.pid;
+            process.since_ms = now_ms; /* perhaps nobody can kill it, such as a dump: the next one gets its turn */
+        }
+        seen.processes[seen.count++] = process;
     }
     *watch = seen;
     return found;

@@ -217,6 +217,7 @@ unsigned slots_drain_dead(struct engine *engine)
     unsigned count = process_slot_count(engine->segment);
     unsigned drained = 0;
 
+    process_table_tidy(engine->segment);
     for (unsigned number = 0; number < count; number++)
         if (atomic_load(&process_slot_at(engine->segment, number)->claimed) != 0)
             drained += dead_slot_drain(engine, number);

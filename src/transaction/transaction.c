@@ -27,20 +27,24 @@ static struct transaction *transaction_of(struct participant *participant, unsig
 
 /* --- participants --- */
 
+/* A new block of slots needs a chunk; memory that old versions hold for a moment is no reason to turn somebody away. */
 static enum status slot_take(struct engine *engine, unsigned *number)
 {
+    unsigned attempt = 1;
+
     for (;;) {
         enum slot_claim claim = process_slot_claim(engine->segment, number);
 
         if (claim == SLOT_CLAIMED)
             return STATUS_OK;
-        if (claim != SLOT_INHERITED)
-            return STATUS_TOO_MANY_CLIENTS;
-        if (slot_drain(engine, *number) == STATUS_OK) {
+        if (claim == SLOT_INHERITED && slot_drain(engine, *number) == STATUS_OK) {
             process_slot_mark_drained(engine->segment, *number);
             return STATUS_OK;
         }
-        process_slot_abandon(engine->segment, *number);
+        if (claim == SLOT_INHERITED)
+            process_slot_abandon(engine->segment, *number);
+        else if (attempt++ == MEMORY_ATTEMPTS_MAX || !engine_reclaim(engine))
+            return STATUS_TOO_MANY_CLIENTS;
     }
 }
 

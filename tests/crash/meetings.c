@@ -1,0 +1,445 @@
+#include "crash/meeting.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support/process.h"
+#include "support/store_random.h"
+
+#define MEETING_BYTES ((size_t)64 << 10)
+#define VERDICT_SECONDS_MAX 5u /* of milliseconds' work: what does not end is wrong */
+
+/* What the other knows between meeting and verdict. */
+static unsigned others_transaction;
+static pid_t others_process;
+static bool has_met;
+
+static void must(enum status status)
+{
+    REQUIRE(status == STATUS_OK);
+}
+
+static unsigned key_x(const struct scene *scene)
+{
+    return scene_key_in(scene, 0, 0);
+}
+
+static unsigned key_y(const struct scene *scene)
+{
+    return scene_key_in(scene, 1, 0);
+}
+
+static bool is_shard_free(const struct scene *scene, unsigned shard)
+{
+    uint32_t *word = (uint32_t *)(void *)&table_shard(&scene->engine->table, shard)->mutex;
+
+    return __atomic_load_n(word, __ATOMIC_RELAXED) == 0;
+}
+
+static bool would_wait(const struct scene *scene)
+{
+    return !is_shard_free(scene, 0) || !is_shard_free(scene, 1);
+}
+
+/* The size of a key's value tells which one it is; 0: not there, -1: no answer. */
+static int size_seen(struct participant *participant, unsigned transaction, const struct scene *scene, unsigned key)
+{
+    struct value_view view;
+    enum status status = transaction_get(participant, transaction, scene_key(scene, key), &view);
+
+    if (status != STATUS_OK)
+        return status == STATUS_NOT_FOUND ? 0 : -1;
+    transaction_get_done(participant, transaction);
+    return (int)view.size;
+}
+
+static void others_begin(const struct scene *scene)
+{
+    must(transaction_begin(scene->author, ISOLATION_SERIALIZABLE, &others_transaction));
+    has_met = true;
+}
+
+static enum status others_put(const struct scene *scene, unsigned transaction, unsigned key, size_t size)
+{
+    unsigned char data[256] = {0};
+
+    return transaction_put(scene->author, transaction, scene_key(scene, key), bytes_from(data, size));
+}
+
+static void x_and_y(struct scene *scene)
+{
+    scene_put(scene, key_x(scene), 10);
+    scene_put(scene, key_y(scene), 10);
+}
+
+static const char *validity(const struct scene *scene)
+{
+    const char *reason;
+
+    return segment_is_valid(scene->engine, &reason) ? NULL : reason;
+}
+
+/* --- a snapshot taken in the middle of a commit sees all of it or nothing --- */
+
+static int x_at_meeting;
+
+static void x_and_y_to_be_written(struct scene *scene)
+{
+    x_and_y(scene);
+    scene_will_put(scene, key_x(scene), 20);
+    scene_will_put(scene, key_y(scene), 20);
+}
+
+static void begins_and_writes(struct performer *performer)
+{
+    must(transaction_begin(performer->participant, ISOLATION_SERIALIZABLE, &performer->transaction));
+    for (size_t i = 0; i < performer->scene->write_count; i++)
+        must(scene_do(performer->scene, performer->participant, performer->transaction, i));
+}
+
+static enum status commits(struct performer *performer)
+{
+    return transaction_commit(performer->participant, performer->transaction);
+}
+
+static void reads_x_if_it_can(struct scene *scene)
+{
+    others_begin(scene);
+    x_at_meeting = is_shard_free(scene, 0) ? size_seen(scene->author, others_transaction, scene, key_x(scene)) : 0;
+}
+
+static const char *sees_all_or_nothing(struct scene *scene, enum status act_answer)
+{
+    int x;
+    int y;
+
+    if (act_answer != STATUS_OK)
+        return "the commit fails";
+    if (!has_met)
+        return NULL;
+    x = size_seen(scene->author, others_transaction, scene, key_x(scene));
+    y = size_seen(scene->author, others_transaction, scene, key_y(scene));
+    transaction_rollback(scene->author, others_transaction);
+    if (x_at_meeting != 0 && x_at_meeting != x)
+        return "a snapshot changes under its reader";
+    return x == y ? validity(scene) : "a snapshot sees half a commit";
+}
+
+/* --- of two that each read what the other writes, one must lose --- */
+
+static void reads_x_writes_y(struct performer *performer)
+{
+    must(transaction_begin(performer->participant, ISOLATION_SERIALIZABLE, &performer->transaction));
+    (void)size_seen(performer->participant, performer->transaction, performer->scene, key_x(performer->scene));
+    must(scene_do(performer->scene, performer->participant, performer->transaction, 0));
+}
+
+static void y_to_be_written(struct scene *scene)
+{
+    x_and_y(scene);
+    scene_will_put(scene, key_y(scene), 20);
+    others_begin(scene);
+    (void)size_seen(scene->author, others_transaction, scene, key_y(scene));
+    must(others_put(scene, others_transaction, key_x(scene), 30));
+    has_met = false;
+}
+
+static char state_of(pid_t process)
+{
+    char path[64];
+    char line[512];
+    size_t size;
+    const char *after_name;
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)process);
+    file = fopen(path, "re");
+    REQUIRE(file != NULL);
+    size = fread(line, 1, sizeof(line) - 1, file);
+    line[size] = '\0';
+    (void)fclose(file);
+    after_name = strrchr(line, ')');
+    REQUIRE(after_name != NULL);
+    return after_name[2];
+}
+
+/* Waits for a lock, or is done. Twice, so that a page being fetched is not taken for a lock; should it be, it is
+ * another meeting, and no wrong verdict. */
+static void wait_until_asleep_or_over(pid_t process)
+{
+    const struct timespec millisecond = {.tv_nsec = 1000L * 1000};
+
+    for (int in_a_row = 0; in_a_row < 2;) {
+        char state = state_of(process);
+
+        in_a_row = state == 'S' || state == 'Z' ? in_a_row + 1 : 0;
+        (void)nanosleep(&millisecond, NULL);
+    }
+}
+
+static int others_commit(void *context)
+{
+    const struct scene *scene = context;
+
+    return transaction_commit(scene->author, others_transaction) == STATUS_OK ? 0 : 1;
+}
+
+/* In a process of its own, which waits if it must until the stopped one goes on. */
+static void commits_or_waits(struct scene *scene)
+{
+    others_process = process_start(others_commit, scene);
+    wait_until_asleep_or_over(others_process);
+    has_met = true;
+}
+
+static const char *one_loses(struct scene *scene, enum status act_answer)
+{
+    bool has_other_committed = process_wait(others_process) == 0;
+
+    /* What the author's process side knows is old by now: only its slot is given back. */
+    process_slot_release(scene->engine->segment, scene->author->slot_number);
+    free(scene->author);
+    scene->author = NULL;
+    if (has_other_committed && act_answer == STATUS_OK)
+        return "write skew: both commit";
+    return has_other_committed || act_answer == STATUS_OK ? validity(scene) : "neither commits";
+}
+
+/* --- the horizon does not pass a transaction that begins meanwhile --- */
+
+static enum status advances_horizon(struct performer *performer)
+{
+    horizon_advance(performer->scene->engine);
+    return STATUS_OK;
+}
+
+static void begins_and_overwrites(struct scene *scene)
+{
+    others_begin(scene);
+    must(others_put(scene, TRANSACTION_SINGLE, key_x(scene), 20));
+}
+
+/* The snapshot's x has 10 bytes, and everything that nobody needs is gone. */
+static const char *reads_the_old_x(struct scene *scene, enum status act_answer)
+{
+    const char *fault = act_answer == STATUS_OK ? validity(scene) : "the act fails";
+    int x;
+
+    if (fault != NULL || !has_met)
+        return fault;
+    (void)engine_clean(scene->engine);
+    must(others_put(scene, TRANSACTION_SINGLE, key_x(scene), 30));
+    must(others_put(scene, TRANSACTION_SINGLE, scene_key_in(scene, 0, 1), 10));
+    x = size_seen(scene->author, others_transaction, scene, key_x(scene));
+    transaction_rollback(scene->author, others_transaction);
+    return x == 10 ? validity(scene) : "what a snapshot needs was freed, or it was expired";
+}
+
+/* --- and not one that is beginning --- */
+
+static enum status begins_and_reads_x(struct performer *performer)
+{
+    int x;
+
+    must(transaction_begin(performer->participant, ISOLATION_SERIALIZABLE, &performer->transaction));
+    x = size_seen(performer->participant, performer->transaction, performer->scene, key_x(performer->scene));
+    return x == 10 || x == 20 ? STATUS_OK : STATUS_INTERNAL;
+}
+
+static void overwrites_and_cleans(struct scene *scene)
+{
+    if (would_wait(scene))
+        return;
+    must(others_put(scene, TRANSACTION_SINGLE, key_x(scene), 20));
+    (void)engine_clean(scene->engine);
+}
+
+static const char *is_pinned(struct scene *scene, enum status act_answer)
+{
+    return act_answer == STATUS_OK ? validity(scene) : "what a snapshot needs was freed";
+}
+
+/* --- a single GET keeps what it reads --- */
+
+static void x_with_contents(struct scene *scene)
+{
+    x_and_y(scene);
+    scene_put(scene, key_x(scene), 100);
+}
+
+static enum status gets_x(struct performer *performer)
+{
+    const struct scene *scene = performer->scene;
+    const struct scene_value *expected = &scene->before[key_x(scene)];
+    struct value_view view;
+    bool is_right;
+
+    if (transaction_get(performer->participant, TRANSACTION_SINGLE, scene_key(scene, key_x(scene)), &view) != STATUS_OK)
+        return STATUS_INTERNAL;
+    is_right = store_content_is(value_view_piece(&view, 0), expected->size, expected->number) || view.size == 60;
+    transaction_get_done(performer->participant, TRANSACTION_SINGLE);
+    return is_right ? STATUS_OK : STATUS_INTERNAL;
+}
+
+/* Frees the old x, if it may, and writes over its memory. */
+static void replaces_x(struct scene *scene)
+{
+    if (would_wait(scene))
+        return;
+    must(others_put(scene, TRANSACTION_SINGLE, key_x(scene), 60));
+    (void)engine_clean(scene->engine);
+    for (unsigned nth = 1; nth < 4; nth++) {
+        must(others_put(scene, TRANSACTION_SINGLE, scene_key_in(scene, 0, nth), 10));
+        must(others_put(scene, TRANSACTION_SINGLE, scene_key_in(scene, 0, 3 + nth), 100));
+    }
+}
+
+static const char *got_one_of_both(struct scene *scene, enum status act_answer)
+{
+    return act_answer == STATUS_OK ? validity(scene) : "a GET reads what was freed";
+}
+
+/* --- who expires an idle transaction never meets the next one in its place --- */
+
+static void the_other_is_long_idle(struct scene *scene)
+{
+    x_and_y(scene);
+    others_begin(scene);
+    atomic_store(&scene->author->slot->transactions[others_transaction - 1].idle_since_ms, 0);
+    has_met = false;
+}
+
+static enum status expires(struct performer *performer)
+{
+    const struct scene *scene = performer->scene;
+
+    (void)transaction_expire(scene->engine, scene->author->slot_number, others_transaction - 1, 1);
+    return STATUS_OK;
+}
+
+static void begins_anew_and_overwrites(struct scene *scene)
+{
+    transaction_rollback(scene->author, others_transaction);
+    begins_and_overwrites(scene);
+}
+
+const struct meeting meetings[] = {
+    {"snapshot_meets_commit", x_and_y_to_be_written, begins_and_writes, commits, reads_x_if_it_can, sees_all_or_nothing,
+     0},
+    {"commit_meets_commit", y_to_be_written, reads_x_writes_y, commits, commits_or_waits, one_loses, 0},
+    {"horizon_meets_begin", x_and_y, NULL, advances_horizon, begins_and_overwrites, reads_the_old_x, 1},
+    {"begin_meets_horizon", x_and_y, NULL, begins_and_reads_x, overwrites_and_cleans, is_pinned, 7},
+    {"get_meets_clean", x_with_contents, NULL, gets_x, replaces_x, got_one_of_both, 7},
+    {"expiry_meets_owner", the_other_is_long_idle, NULL, expires, begins_anew_and_overwrites, reads_the_old_x, 1},
+};
+const size_t meeting_count = sizeof(meetings) / sizeof(meetings[0]);
+
+/* --- running --- */
+
+struct run {
+    const struct meeting *meeting;
+    struct scene *scene;
+    struct stepper_report *report;
+};
+
+static void act_run(void *context)
+{
+    struct run *run = context;
+    const struct segment *segment = run->scene->engine->segment;
+    struct performer performer = {.scene = run->scene, .report = run->report};
+
+    must(performer_open(&performer));
+    if (run->meeting->prepare != NULL)
+        run->meeting->prepare(&performer);
+    if (run->meeting->every == 0)
+        stepper_begin_writes(segment->base, segment->bytes);
+    else
+        stepper_begin();
+    atomic_store(&run->report->status, (int)run->meeting->act(&performer));
+    atomic_store(&run->report->has_returned, 1);
+    stepper_end(run->report);
+}
+
+/* Stops the child at the point-th point; STEPPER_FINISHED: it has no more. */
+static enum stepper_outcome go_to(const struct run *run, pid_t child, long point, int *signal_number)
+{
+    const struct segment *segment = run->scene->engine->segment;
+    enum stepper_outcome outcome = STEPPER_STEPPED;
+    long steps = run->meeting->every == 0 ? point : point * run->meeting->every;
+
+    for (*signal_number = 0; steps > 0 && outcome == STEPPER_STEPPED; steps--)
+        outcome = run->meeting->every == 0
+                      ? stepper_next_write(child, run->report, segment->base, segment->bytes, signal_number)
+                      : stepper_step(child, run->report, signal_number);
+    return outcome;
+}
+
+static enum stepper_outcome finish(const struct run *run, pid_t child, int *signal_number)
+{
+    const struct segment *segment = run->scene->engine->segment;
+    enum stepper_outcome outcome = STEPPER_STEPPED;
+
+    if (run->meeting->every != 0)
+        return stepper_go_on(child, run->report, signal_number);
+    while (outcome == STEPPER_STEPPED)
+        outcome = stepper_next_write(child, run->report, segment->base, segment->bytes, signal_number);
+    return outcome;
+}
+
+static void violation_note(struct encounter *encounter, const char *reason)
+{
+    if (encounter->violations++ == 0)
+        (void)snprintf(encounter->first_violation, sizeof(encounter->first_violation), "met at point %ld: %s",
+                       encounter->points, reason);
+}
+
+/* One run from the start. False: the operation was over before the point. */
+static bool meet_at(struct run *run, long point, struct encounter *encounter)
+{
+    enum stepper_outcome outcome;
+    const char *fault = NULL;
+    int signal_number = 0;
+    pid_t child;
+
+    memset(run->report, 0, sizeof(*run->report));
+    has_met = false;
+    scene_open(run->scene, MEETING_BYTES, 2);
+    run->meeting->arrange(run->scene);
+    child = stepper_start(act_run, run);
+    REQUIRE(child > 0);
+    outcome = go_to(run, child, point, &signal_number);
+    (void)alarm(VERDICT_SECONDS_MAX);
+    if (outcome == STEPPER_STEPPED) {
+        encounter->points++;
+        run->meeting->meet(run->scene);
+        outcome = finish(run, child, &signal_number);
+        if (outcome == STEPPER_FINISHED)
+            fault = run->meeting->verdict(run->scene, (enum status)atomic_load(&run->report->status));
+        else
+            fault = signal_number == SIGABRT ? "the stopped one breaks a contract" : "the stopped one dies";
+        outcome = STEPPER_STEPPED;
+    }
+    stepper_kill(child);
+    scene_close(run->scene);
+    (void)alarm(0);
+    if (fault != NULL)
+        violation_note(encounter, fault);
+    return outcome == STEPPER_STEPPED;
+}
+
+void meeting_run(const struct meeting *meeting, struct encounter *encounter)
+{
+    static struct scene scene;
+    struct run run = {.meeting = meeting, .scene = &scene};
+
+    memset(encounter, 0, sizeof(*encounter));
+    run.report = process_shared_memory(sizeof(*run.report));
+    for (long point = 0; encounter->violations == 0 && meet_at(&run, point, encounter);)
+        point++;
+    (void)munmap(run.report, sizeof(*run.report));
+}
