@@ -114,7 +114,13 @@ struct process_slot *process_slot_at(const struct segment *segment, unsigned num
 /* Words, references and states of a slot make sense, alone. Trusts nothing. */
 bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason);
 
-/* The i-th redo entry of a commit record, NULL if its chain is broken. */
-const struct redo_entry *redo_entry_at(const struct segment *segment, const struct commit_record *commit, uint32_t i);
+/* Goes through the redo entries of a commit record, of which there are redo_count: begins as all zeros. NULL if the chain
+ * is broken. */
+struct redo_cursor {
+    uint32_t index;
+    struct chunk_ref chunk;
+};
+const struct redo_entry *redo_next(const struct segment *segment, const struct commit_record *commit,
+                                   struct redo_cursor *cursor);
 
 #endif

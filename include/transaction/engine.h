@@ -83,8 +83,8 @@ unsigned engine_clean(struct engine *engine);
 /* The same where no lock is held by somebody else; it never waits. The housekeeper's work. */
 unsigned engine_tidy(struct engine *engine);
 
-/* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction that is
- * idle longest (over RECLAIM_IDLE_MS) and tries again. Whether anything was freed. The caller holds no lock. */
+/* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction with
+ * the oldest pin of those idle over RECLAIM_IDLE_MS, and tries again. Whether anything was freed. The caller holds no lock. */
 #define RECLAIM_IDLE_MS 10000u
 /* How often a write asks for memory again after some was freed: others may be quicker. */
 #define MEMORY_ATTEMPTS_MAX 8u

@@ -186,18 +186,22 @@ static struct chunk_ref redo_chunk_next(const struct segment *segment, struct ch
     return next;
 }
 
-const struct redo_entry *redo_entry_at(const struct segment *segment, const struct commit_record *commit, uint32_t i)
+const struct redo_entry *redo_next(const struct segment *segment, const struct commit_record *commit,
+                                   struct redo_cursor *cursor)
 {
-    struct chunk_ref chunk = {atomic_load_explicit(&commit->redo_chunk, memory_order_relaxed)};
+    uint32_t i = cursor->index++;
 
     if (i < SLOT_REDO_BUILT_IN)
         return &commit->built_in[i];
     i -= SLOT_REDO_BUILT_IN;
-    for (; i >= REDO_CHUNK_ENTRIES; i -= (uint32_t)REDO_CHUNK_ENTRIES)
-        chunk = redo_chunk_next(segment, chunk);
-    if (!chunk_ref_is_inside(segment, chunk))
+    if (i == 0)
+        cursor->chunk.number = atomic_load_explicit(&commit->redo_chunk, memory_order_relaxed);
+    else if (i % REDO_CHUNK_ENTRIES == 0)
+        cursor->chunk = redo_chunk_next(segment, cursor->chunk);
+    if (!chunk_ref_is_inside(segment, cursor->chunk))
         return NULL;
-    return &((const struct redo_chunk *)(const void *)chunk_at(segment, chunk))->entries[i];
+    return &((const struct redo_chunk *)(const void *)chunk_at(segment, cursor->chunk))
+                ->entries[i % REDO_CHUNK_ENTRIES];
 }
 
 static bool transaction_slot_is_valid(const struct segment *segment, const struct transaction_slot *transaction)
@@ -225,6 +229,25 @@ static bool slot_is_empty(const struct process_slot *slot)
     return is_empty;
 }
 
+/* As many chunks of the slot's logs, one behind the other, as the entries need. */
+static bool redo_chain_is_sound(const struct segment *segment, unsigned number, const struct commit_record *commit)
+{
+    uint32_t count = atomic_load(&commit->redo_count);
+    size_t in_chunks = count <= SLOT_REDO_BUILT_IN ? 0 : count - SLOT_REDO_BUILT_IN;
+    size_t chunk_count = (in_chunks + REDO_CHUNK_ENTRIES - 1) / REDO_CHUNK_ENTRIES;
+    struct chunk_ref chunk = {atomic_load(&commit->redo_chunk)};
+
+    if (chunk_count > segment->chunk_count)
+        return false;
+    for (; chunk_count > 0; chunk_count--) {
+        if (!chunk_ref_is_inside(segment, chunk) ||
+            chunk_owner(segment, chunk) != chunk_owner_word(CHUNK_LOG, 0, number))
+            return false;
+        chunk = redo_chunk_next(segment, chunk);
+    }
+    return true;
+}
+
 bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason)
 {
     const struct process_slot *slot = process_slot_at(segment, number);
@@ -243,8 +266,7 @@ bool process_slot_is_valid(const struct segment *segment, unsigned number, const
     for (unsigned i = 0; *reason == NULL && i < SLOT_TRANSACTIONS_MAX; i++)
         if (!transaction_slot_is_valid(segment, &slot->transactions[i]))
             *reason = "an open transaction's pin is below the horizon or in the future";
-    for (uint32_t i = 0; *reason == NULL && word != 0 && i < atomic_load(&slot->commit.redo_count); i++)
-        if (redo_entry_at(segment, &slot->commit, i) == NULL)
-            *reason = "a committed log is broken";
+    if (*reason == NULL && word != 0 && !redo_chain_is_sound(segment, number, &slot->commit))
+        *reason = "a committed log is broken";
     return *reason == NULL;
 }

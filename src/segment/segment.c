@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -178,11 +179,23 @@ static enum status object_check(int descriptor, char reason[SEGMENT_REASON_BYTES
     return STATUS_OK;
 }
 
+/* Whether the path still leads to what was opened: another master may have replaced it before we had its lock. */
+static bool object_is_current(const struct segment *segment, int descriptor)
+{
+    struct file_identity ours;
+    struct stat current;
+
+    return file_identify(descriptor, &ours) == 0 && lstat(segment->path, &current) == 0 &&
+           current.st_dev == ours.device && current.st_ino == ours.inode;
+}
+
 static enum status object_own(const struct segment *segment, int descriptor, char reason[SEGMENT_REASON_BYTES])
 {
     uint32_t master = object_master(descriptor);
     int error = object_lock(descriptor, master);
 
+    if (error == 0 && !object_is_current(segment, descriptor))
+        return refuse(reason, STATUS_DENIED, "another server has just replaced the segment", 0);
     if (error == EWOULDBLOCK) {
         (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s is in use by the server with pid %u", segment->path, master);
         return STATUS_DENIED;

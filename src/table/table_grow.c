@@ -83,7 +83,8 @@ enum status table_make_room(struct table *table, unsigned shard, uint64_t hash, 
     if (page->key_count + count <= PAGE_ENTRIES_NORMAL * 3 / 4)
         is_grown = page_rehash(table, shard, chunk);
     else
-        is_grown = page_split(table, shard, chunk);
+        is_grown = page_split(table, shard, chunk) ||
+                   (page->removed_count > PAGE_ENTRIES_NORMAL / 4 && page_rehash(table, shard, chunk));
     if (is_grown)
         return STATUS_OK;
     *is_done = page->key_count + count <= PAGE_ENTRIES_FULL;

@@ -41,9 +41,10 @@ static void redo_shard(struct engine *engine, struct process_slot *slot, unsigne
     struct commit_record *commit = &slot->commit;
     uint64_t time = atomic_load(&commit->word) >> 1;
     uint32_t count = atomic_load(&commit->redo_count);
+    struct redo_cursor cursor = {0};
 
-    for (uint32_t i = 0; i < count; i++) {
-        const struct redo_entry *entry = redo_entry_at(engine->segment, commit, i);
+    while (cursor.index < count) {
+        const struct redo_entry *entry = redo_next(engine->segment, commit, &cursor);
         struct block_ref version;
 
         INVARIANT(entry != NULL);

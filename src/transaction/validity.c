@@ -93,9 +93,10 @@ bool segment_is_valid(const struct engine *engine, const char **reason)
 static bool redo_list_is_sound(const struct engine *engine, const struct commit_record *commit, const char **reason)
 {
     uint32_t count = atomic_load(&commit->redo_count);
+    struct redo_cursor cursor = {0};
 
-    for (uint32_t i = 0; i < count; i++) {
-        const struct redo_entry *entry = redo_entry_at(engine->segment, commit, i);
+    while (cursor.index < count) {
+        const struct redo_entry *entry = redo_next(engine->segment, commit, &cursor);
 
         if (entry == NULL || entry->shard >= engine->table.shard_count || entry->kind >= REDO_KIND_COUNT ||
             !version_is_valid(engine->segment, entry->shard, (struct block_ref){entry->version})) {

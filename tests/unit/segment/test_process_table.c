@@ -242,6 +242,17 @@ static struct chunk_ref redo_chunk_behind(struct chunk_ref last)
     return chunk;
 }
 
+/* The i-th entry, counted from 0. */
+static const struct redo_entry *redo_entry_at(const struct segment *where, const struct commit_record *commit, uint32_t i)
+{
+    struct redo_cursor cursor = {0};
+    const struct redo_entry *entry = redo_next(where, commit, &cursor);
+
+    while (entry != NULL && cursor.index <= i)
+        entry = redo_next(where, commit, &cursor);
+    return entry;
+}
+
 WHOLE_TEST(process_table, redo_entries_run_over_into_chunks)
 {
     struct commit_record *commit = &process_slot_at(segment, claimed())->commit;

@@ -482,6 +482,17 @@ WHOLE_TEST(recovery, a_drain_may_be_begun_again)
 
 /* --- commits that run over into redo chunks --- */
 
+/* The i-th entry, counted from 0. */
+static const struct redo_entry *redo_entry_at(const struct segment *where, const struct commit_record *commit, uint32_t i)
+{
+    struct redo_cursor cursor = {0};
+    const struct redo_entry *entry = redo_next(where, commit, &cursor);
+
+    while (entry != NULL && cursor.index <= i)
+        entry = redo_next(where, commit, &cursor);
+    return entry;
+}
+
 static int marks_a_long_commit_and_dies(void *context)
 {
     unsigned count = (unsigned)(SLOT_REDO_BUILT_IN + REDO_CHUNK_ENTRIES + 10);
