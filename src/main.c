@@ -1,5 +1,4 @@
 /* hauskv-server: options, then the master. */
-
 #include "server/config.h"
 #include "server/inspect.h"
 #include "server/master.h"

@@ -6,13 +6,16 @@
  *
  * SIGTERM, SIGINT and SIGHUP (unless that was ignored at start) begin the stop:
  * nobody can connect any more, workers finish the command at hand, roll back and
- * end. A second signal, or MASTER_STOP_MS, kills what is left. */
+ * end. A second signal, or MASTER_STOP_MS, kills what is left. The same signal
+ * within MASTER_ECHO_MS is the first one once more: timeout(1) and others send
+ * it to the process and then to its group. */
 #ifndef HAUSKV_SERVER_MASTER_H
 #define HAUSKV_SERVER_MASTER_H
 
 #include "server/config.h"
 
 #define MASTER_STOP_MS 10000u
+#define MASTER_ECHO_MS 250u
 
 /* Exit statuses. */
 #define MASTER_DONE 0

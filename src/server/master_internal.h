@@ -22,6 +22,8 @@ struct master {
     struct inheritance inheritance;
     struct pool pool;
     struct housekeeper_watch housekeeper;
+    int stop_signal;     /* the first that was received; 0: none */
+    uint64_t stopped_ms; /* when that was */
     uint64_t stop_by_ms; /* while stopping: when what is left is killed */
     bool has_killed;
 };

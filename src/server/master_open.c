@@ -174,10 +174,8 @@ static bool load(const struct inheritance *inheritance, const struct server_conf
             diagnostic_info("Loaded %s: %" PRIu64 " new keys", config->load_path, pairs);
         _exit(is_loaded ? 0 : 1);
     }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return true;
+    if (child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true; /* all signals of the master are blocked: nothing interrupts the wait */
     diagnostic_error("Loading %s failed", config->load_path);
     return false;
 }

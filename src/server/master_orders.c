@@ -34,17 +34,24 @@ static void fulfil_kill_wish(struct master *master)
                            (int)pid, master->inheritance.config->lock_holder_timeout_ms);
 }
 
+static bool is_echo(const struct master *master, int signal_number)
+{
+    return signal_number == master->stop_signal && clock_monotonic_ms() - master->stopped_ms < MASTER_ECHO_MS;
+}
+
 static void obey(struct master *master, int signal_number)
 {
-    if (signal_number == SIGCHLD)
-        return; /* master_reap looks anyway: one signal may stand for several deaths */
+    if (signal_number == SIGCHLD || is_echo(master, signal_number))
+        return; /* master_reap looks anyway: one SIGCHLD may stand for several deaths */
     if (master->phase == MASTER_STOPPING) {
-        diagnostic_warning("%s again: ending at once", strsignal(signal_number));
+        diagnostic_warning("%s, again: ending at once", strsignal(signal_number));
         master_kill(master);
-    } else {
-        diagnostic_info("%s: stopping", strsignal(signal_number));
-        master_stop(master, MASTER_DONE);
+        return;
     }
+    diagnostic_info("%s: stopping", strsignal(signal_number));
+    master->stop_signal = signal_number;
+    master->stopped_ms = clock_monotonic_ms();
+    master_stop(master, MASTER_DONE);
 }
 
 /* The workers hear of it first, so that they do not wonder about the sockets. */

@@ -16,21 +16,28 @@
 #define PATH_BYTES 64u
 #define LINK_BYTES 64u
 
-static uint64_t listening_inode(const char *table, uint16_t port);
-static bool read_listening(const char *line, uint16_t port, uint64_t *inode);
+/* Which sockets are looked for. */
+enum wanted {
+    WANTED_LISTENING,
+    WANTED_ANY
+};
+
+static uint64_t find_inode(enum wanted wanted, uint16_t port, bool is_ipv6);
+static uint64_t read_table(const char *table, enum wanted wanted, uint16_t port);
+static bool read_line(const char *line, enum wanted wanted, uint16_t port, uint64_t *inode);
 static pid_t find_holder(uint64_t inode);
 static bool holds(pid_t process, const char *socket_link);
 static pid_t parent_of(pid_t process);
 
 void socket_owner_describe(const struct address *address, char text[SOCKET_OWNER_BYTES])
 {
-    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
     bool is_ipv6 = address->socket.any.sa_family == AF_INET6;
-    uint64_t inode = listening_inode(tables[is_ipv6], address_port(address));
+    uint16_t port = address_port(address);
+    uint64_t inode = find_inode(WANTED_LISTENING, port, is_ipv6);
 
-    /* An IPv6 socket may have the port for IPv4 too. */
+    /* A client whose own port it is by chance is in the way as well. */
     if (inode == 0)
-        inode = listening_inode(tables[!is_ipv6], address_port(address));
+        inode = find_inode(WANTED_ANY, port, is_ipv6);
     socket_owner_describe_process(inode == 0 ? 0 : find_holder(inode), text);
 }
 
@@ -54,22 +61,30 @@ void socket_owner_describe_process(pid_t process, char text[SOCKET_OWNER_BYTES])
                        name[0] == '\0' ? "" : ")");
 }
 
-/* 0 if nobody listens on the port. */
-static uint64_t listening_inode(const char *table, uint16_t port)
+/* 0 if there is none. An IPv6 socket may have the port for IPv4 too. */
+static uint64_t find_inode(enum wanted wanted, uint16_t port, bool is_ipv6)
+{
+    static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+    uint64_t inode = read_table(tables[is_ipv6], wanted, port);
+
+    return inode != 0 ? inode : read_table(tables[!is_ipv6], wanted, port);
+}
+
+static uint64_t read_table(const char *table, enum wanted wanted, uint16_t port)
 {
     FILE *file = fopen(table, "re");
     char line[LINE_BYTES];
     uint64_t inode = 0;
 
     while (file != NULL && inode == 0 && fgets(line, sizeof line, file) != NULL)
-        (void)read_listening(line, port, &inode);
+        (void)read_line(line, wanted, port, &inode);
     if (file != NULL)
         (void)fclose(file);
     return inode;
 }
 
 /* "  0: 0100007F:26A0 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 12345 ..." */
-static bool read_listening(const char *line, uint16_t port, uint64_t *inode)
+static bool read_line(const char *line, enum wanted wanted, uint16_t port, uint64_t *inode)
 {
     unsigned line_port;
     unsigned state;
@@ -79,7 +94,7 @@ static bool read_listening(const char *line, uint16_t port, uint64_t *inode)
     if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f:] %x %*s %*s %*s %*u %*u %" SCNu64, &line_port, &state,
                &found) != 3)
         return false;
-    if (line_port != port || state != STATE_LISTENING)
+    if (line_port != port || (wanted == WANTED_LISTENING && state != STATE_LISTENING))
         return false;
     *inode = found;
     return true;

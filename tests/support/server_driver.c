@@ -698,10 +698,14 @@ void client_expect_end(struct client *client)
 /* The next whole line of what was received; NULL: there is none. */
 static const char *take_line(struct client *client)
 {
-    char *line = client->input + client->input_begin;
     size_t size = client->input_end - client->input_begin;
-    char *end = size == 0 ? NULL : memchr(line, '\n', size);
+    char *line;
+    char *end;
 
+    if (size == 0)
+        return NULL; /* perhaps there is no memory yet */
+    line = client->input + client->input_begin;
+    end = memchr(line, '\n', size);
     if (end == NULL)
         return NULL;
     *end = '\0';

@@ -47,7 +47,8 @@ struct server {
 /* Starts build/hauskv-server (of the environment's HAUSKV_SERVER; else next to
  * the folder of the test program) with these arguments, and returns when it is
  * ready. What is not among the arguments is added: a --name of its own,
- * --port 0 and --memory 16m. Arguments are strings: server_start(&server) or
+ * --port 0, --memory 16m, and --discard (which --discard=no takes back, for a
+ * test that wants to restart). Arguments are strings: server_start(&server) or
  * server_start(&server, "--max-clients", "3"). */
 #define server_start(...) SERVER_DRIVER_STARTS(__VA_ARGS__, (const char *)NULL)
 #define SERVER_DRIVER_STARTS(server, ...) server_start_with((server), (const char *const[]){__VA_ARGS__})
