@@ -33,7 +33,7 @@
 
 #define SEGMENT_FORMAT_VERSION 1u
 #define SEGMENT_BYTES_MAX ((size_t)1 << 36)
-#define SEGMENT_NAME_BYTES_MAX 64u /* the server takes names of up to 60, which leaves room for ".new" */
+#define SEGMENT_NAME_BYTES_MAX 64u /* the server takes names of up to 60, which leaves room for "~new" */
 #define SEGMENT_PATH_BYTES_MAX 256u
 #define SEGMENT_DIRECTORY "/dev/shm" /* where POSIX shared memory lives on Linux */
 #define SEGMENT_REASON_BYTES 512u
@@ -161,6 +161,9 @@ bool segment_is_in_use(const struct segment *segment);
 
 /* Gives the segment another name, replacing what had it: atomic. errno, or 0. */
 int segment_rename(struct segment *segment, const char *name);
+
+/* Removes a segment by its name, whatever it is; nothing if there is none. */
+void segment_discard(const struct segment_options *options);
 
 /* Unmaps and frees the handle; the shared memory stays for others. Any process. */
 void segment_detach(struct segment *segment);

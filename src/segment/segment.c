@@ -13,6 +13,7 @@
 
 #include "platform/clock.h"
 #include "platform/file.h"
+#include "leftovers.h"
 #include "segment/allocator.h"
 #include "segment/process_table.h"
 
@@ -150,17 +151,27 @@ static uint32_t object_master(int descriptor)
     return header.master_pid;
 }
 
-/* The processes of a server that just died hold its segment until they noticed: they get a moment. */
-static int object_lock(int descriptor, uint32_t master)
+static int lock_within(int descriptor, uint64_t wait_ms)
 {
-    bool may_wait = master != 0 && kill((pid_t)master, 0) != 0 && errno == ESRCH;
-    uint64_t end_ms = clock_monotonic_ms() + LEFTOVERS_WAIT_MS;
+    uint64_t end_ms = clock_monotonic_ms() + wait_ms;
     int error = file_lock(descriptor);
 
-    while (error == EWOULDBLOCK && may_wait && clock_monotonic_ms() < end_ms) {
+    while (error == EWOULDBLOCK && clock_monotonic_ms() < end_ms) {
         (void)usleep(LEFTOVERS_POLL_US);
         error = file_lock(descriptor);
     }
+    return error;
+}
+
+/* The processes of a server that just died hold its segment until they noticed: they get a moment. What is left then
+ * cannot notice any more (it was stopped), and is ended. */
+static int object_lock(int descriptor, uint32_t master)
+{
+    bool master_is_dead = master != 0 && kill((pid_t)master, 0) != 0 && errno == ESRCH;
+    int error = lock_within(descriptor, master_is_dead ? LEFTOVERS_WAIT_MS : 0);
+
+    if (error == EWOULDBLOCK && master_is_dead && leftovers_end(descriptor) > 0)
+        error = lock_within(descriptor, LEFTOVERS_WAIT_MS);
     return error;
 }
 
@@ -407,6 +418,11 @@ static enum status object_open(struct segment *segment, const struct segment_opt
         file_read(segment->descriptor, &header, sizeof(header), &read_bytes) != 0 || read_bytes < sizeof(header) ||
         file_size(segment->descriptor, &file_bytes) != 0)
         return refuse(reason, STATUS_DENIED, "the file is too short for a segment", 0);
+    if (access == SEGMENT_TAKE_OVER && header.magic == 0 && atomic_load(&header.clock) == 0) {
+        /* Its master died before it was born: nobody ever put anything into it. */
+        (void)unlink(segment->path);
+        return refuse(reason, STATUS_NOT_FOUND, "the segment was never finished", 0);
+    }
     foreign = header_foreign(&header, file_bytes, fingerprint);
     if (foreign != NULL)
         return refuse(reason, STATUS_DENIED, foreign, 0);
@@ -493,6 +509,15 @@ void segment_detach(struct segment *segment)
     munmap(segment->base, segment->mapped_bytes);
     (void)file_close(&segment->descriptor);
     free(segment);
+}
+
+void segment_discard(const struct segment_options *options)
+{
+    char path[SEGMENT_PATH_BYTES_MAX];
+    char reason[SEGMENT_REASON_BYTES];
+
+    if (path_make(path, options, reason) == STATUS_OK)
+        (void)unlink(path);
 }
 
 void segment_unlink(const struct segment *segment)

@@ -5,6 +5,8 @@
 #include "transaction/engine.h"
 #include "transaction/transaction.h"
 
+#define RESIZED_NAME_BYTES (SEGMENT_NAME_BYTES_MAX + 8u)
+
 static struct segment_options segment_options_of(const struct engine_options *options)
 {
     return (struct segment_options){
@@ -164,16 +166,33 @@ static bool has_size(const struct engine *engine, const struct engine_options *o
     return options->bytes == 0 || engine->segment->bytes == segment_bytes_for(options->bytes, table_root_bytes(options->bytes, shard_count));
 }
 
+/* No server's own name: --name takes no tilde. */
+static void resized_name(const struct engine_options *options, char name[RESIZED_NAME_BYTES])
+{
+    (void)snprintf(name, RESIZED_NAME_BYTES, "%s~new", options->name);
+}
+
+/* What a death in the middle of a resize left behind. */
+static void leftover_discard(const struct engine_options *options)
+{
+    char name[RESIZED_NAME_BYTES];
+    struct segment_options segment_options = segment_options_of(options);
+
+    resized_name(options, name);
+    segment_options.name = name;
+    segment_discard(&segment_options);
+}
+
 /* The old segment stays under its name, and owned, until the new one is whole and takes the name in one step. */
 static enum status resize(struct engine **engine, const struct engine_options *options,
                           char reason[SEGMENT_REASON_BYTES])
 {
     struct engine_options resized_options = *options;
-    char name[SEGMENT_NAME_BYTES_MAX + 8];
+    char name[RESIZED_NAME_BYTES];
     struct engine *resized;
     enum status status;
 
-    (void)snprintf(name, sizeof(name), "%s.new", options->name);
+    resized_name(options, name);
     resized_options.name = name;
     resized_options.is_fresh = true; /* what a death at this point left behind */
     status = engine_create(&resized_options, &resized, reason);
@@ -206,6 +225,7 @@ enum status engine_restore(const struct engine_options *options, struct engine *
 
     if (status != STATUS_OK)
         return status;
+    leftover_discard(options);
     if (!has_size(engine, options)) {
         report->was_resized = true;
         status = resize(&engine, options, reason);
