@@ -26,7 +26,7 @@ struct variant {
     size_t transactions; /* of all processes together */
     size_t value_bytes_max;
     size_t bytes; /* of shared memory */
-    bool may_be_full;
+    bool may_be_full; /* also where a process that is not scheduled keeps many large old values */
     enum history_habit habit;
 };
 
@@ -173,7 +173,7 @@ Test(histories, a_hundred_thousand_transactions_of_four_processes)
 
 Test(histories, values_of_mixed_sizes)
 {
-    static const struct variant variant = {"mixed sizes", 6000, 1 << 20, 8 * STORE_FIXTURE_BYTES, false,
+    static const struct variant variant = {"mixed sizes", 6000, 1 << 20, 8 * STORE_FIXTURE_BYTES, true,
                                            HISTORY_OF_EVERYTHING};
 
     is_strictly_serializable(&variant);
@@ -189,7 +189,7 @@ Test(histories, memory_is_nearly_full)
 
 Test(histories, everybody_tries_a_write_skew)
 {
-    static const struct variant variant = {"write skew", 40000, 100000, STORE_FIXTURE_BYTES, false, HISTORY_OF_SKEW};
+    static const struct variant variant = {"write skew", 40000, 100000, STORE_FIXTURE_BYTES, true, HISTORY_OF_SKEW};
 
     is_strictly_serializable(&variant);
 }
