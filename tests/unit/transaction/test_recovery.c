@@ -636,6 +636,72 @@ WHOLE_TEST(recovery, a_transaction_that_needs_what_is_set_aside_applies_nothing)
     let_go();
 }
 
+/* --- heirs that die of what they repair --- */
+
+static int dies_with_shard_0(void *context)
+{
+    (void)context;
+    return shard_acquire(engine, 0) == STATUS_OK ? 0 : 1;
+}
+
+static int inherits_shard_0(void *context)
+{
+    (void)context;
+    recovery_count_deaths();
+    return shard_acquire(engine, 0) == STATUS_OK ? 0 : 1;
+}
+
+/* A page that says it was replaced by what lies nowhere: whoever goes on to it dies of SIGSEGV. */
+static struct page *a_page_of_shard_0_that_kills(void)
+{
+    struct page *page = table_page_of(&engine->table, 0, table_shard_first_hash(&engine->table, 0));
+
+    cr_assert_eq(process_run(dies_with_shard_0, NULL), 0);
+    atomic_store(&page->replaced_by, (uint64_t)UINT32_MAX << 32 | UINT32_MAX);
+    return page;
+}
+
+WHOLE_TEST(recovery, heirs_that_die_of_a_shard_are_counted_and_the_fourth_sets_it_aside)
+{
+    struct shard *shard = table_shard(&engine->table, 0);
+    struct page *page = a_page_of_shard_0_that_kills();
+
+    for (unsigned deaths = 1; deaths <= RECOVERY_DEATHS_MAX; deaths++) {
+        cr_assert_eq(process_run(inherits_shard_0, NULL), PROCESS_SIGNAL(SIGSEGV));
+        cr_assert_eq(atomic_load(&shard->deaths), deaths);
+    }
+    cr_assert_eq(shard_acquire(engine, 0), STATUS_UNAVAILABLE);
+    cr_assert_eq(shard_acquire(engine, 1), STATUS_OK);
+    shard_release(engine, 1);
+
+    atomic_store(&page->replaced_by, 0);
+    atomic_store(&shard->deaths, 0);
+    atomic_store(&shard->is_set_aside, 0);
+}
+
+/* --- locks that the kernel did not pass on --- */
+
+static int ends_at_once(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+WHOLE_TEST(recovery, a_lock_that_still_names_the_dead_is_passed_on)
+{
+    struct robust_mutex *mutex = &table_shard(&engine->table, 0)->mutex;
+    pid_t dead = process_start(ends_at_once, NULL);
+
+    (void)process_wait(dead);
+    *(uint32_t *)(void *)mutex = (uint32_t)dead; /* as the OOM reaper leaves it */
+    cr_assert_eq(robust_mutex_trylock(mutex), MUTEX_BUSY);
+    engine_bury(engine, dead);
+
+    cr_assert_eq(robust_mutex_trylock(mutex), MUTEX_INHERITED);
+    recovery_shard(engine, 0);
+    shard_release(engine, 0);
+}
+
 /* Else memory would fill up with what only the dead could see. */
 WHOLE_TEST(recovery, what_is_set_aside_does_not_hold_back_the_horizon)
 {
