@@ -187,9 +187,9 @@ static int total_print(const struct board *board)
             points += board->encounters[job - operation_count].points;
         total.violations += job < operation_count ? 0 : violations;
     }
-    printf("level one: %ld instructions stepped, %ld distinct states\n"
-           "level two: %ld writes of recoverers, %ld distinct states, from %ld states\n"
-           "%ld recoveries checked, %ld meetings, %ld violations\n%u passed, %u failed\n",
+    printf("figures: level one: %ld instructions stepped, %ld distinct states\n"
+           "figures: level two: %ld writes of recoverers, %ld distinct states, from %ld states\n"
+           "figures: %ld recoveries checked, %ld meetings, %ld violations\n%u passed, %u failed\n",
            total.instructions, total.states, total.recoverer_writes, total.recoverer_states, total.states_gone_on_from,
            total.recoveries, points, total.violations, passed, failed);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

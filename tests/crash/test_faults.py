@@ -128,7 +128,7 @@ def main():
         for is_found, line in pool.map(plant, faults):
             print(line, flush=True)
             passed += is_found
-    print(f"{passed} of {len(faults)} planted faults caught")
+    print(f"figures: {passed} of {len(faults)} planted faults caught")
     print(f"{passed} passed, {len(faults) - passed} failed")
     return 0 if passed == len(faults) and faults else 1
 

@@ -341,7 +341,7 @@ Test(storm, whoever_is_killed_loses_nothing_and_leaves_nothing_half_done, .timeo
         kill_some(&random);
     for (unsigned number = 0; number < PROCESSES; number++)
         (void)process_kill(processes[number]);
-    fprintf(stderr, "seed %" PRIu64 ": %" PRIu64 " starts, %" PRIu64 " commits, %" PRIu64 " sums, ", storm->seed,
+    fprintf(stderr, "figures: storm in the engine, seed %" PRIu64 ": %" PRIu64 " starts, %" PRIu64 " commits, %" PRIu64 " sums, ", storm->seed,
             atomic_load(&storm->starts), atomic_load(&storm->commits), atomic_load(&storm->sums_seen));
     fprintf(stderr, "%" PRIu64 " slots drained by the housekeeper\n", atomic_load(&storm->drained));
     cr_assert_eq(atomic_load(&storm->violation), VIOLATION_NONE, "a worker saw violation %d, %s",

@@ -83,7 +83,7 @@ static bool is_no_more(struct holdings holdings, struct holdings than)
 static void print(const char *when, struct holdings holdings)
 {
     fprintf(stderr,
-            "crowd, %s: %" PRIu64 " bytes of the segment in use, %u processes, %u descriptors in one at most, %lu KiB "
+            "figures: crowd, %s: %" PRIu64 " bytes of the segment in use, %u processes, %u descriptors in one at most, %lu KiB "
             "of the master's own\n",
             when, holdings.used_bytes, holdings.processes, holdings.descriptors, holdings.master_kib);
 }
@@ -186,7 +186,7 @@ Test(crowd, connections_leave_nothing_behind)
 
     wait_for_the_end_of_visits(&observer, first + rest);
     eventually(is_no_more(look(&server, &observer), before));
-    fprintf(stderr, "crowd: %u connections came and went\n", first + rest);
+    fprintf(stderr, "figures: crowd: %u connections came and went\n", first + rest);
     print("after all of them", look(&server, &observer));
     cr_assert_eq(client_statistic(&observer, "connections.refused"), 0);
     cr_assert_eq(client_statistic(&observer, "transactions.open"), 0);
@@ -278,7 +278,7 @@ Test(crowd, everybody_has_a_process_and_afterwards_the_pool_is_small_again)
     afterwards = look(&server, &clients[0]);
     second = have_crowd(&server, clients, count);
 
-    fprintf(stderr, "crowd: %u clients at once, each with a process of its own, twice\n", count);
+    fprintf(stderr, "figures: crowd: %u clients at once, each with a process of its own, twice\n", count);
     print("while the first was there", first);
     print("when it had gone", afterwards);
     print("while the second was there", second);

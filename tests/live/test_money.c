@@ -290,7 +290,7 @@ static void print(const struct bank *bank, const char *what, const struct ledger
     uint64_t passed_ms = clock_monotonic_ms() - begin_ms;
 
     fprintf(stderr,
-            "money, %s, HAUSKV_TEST_SEED=%" PRIu64 ": %u clients, %" PRIu64 " transfers and %" PRIu64
+            "figures: money, %s, HAUSKV_TEST_SEED=%" PRIu64 ": %u clients, %" PRIu64 " transfers and %" PRIu64
             " conflicts in %" PRIu64 ".%01" PRIu64 " s; all accounts were looked at %" PRIu64 " times\n",
             what, bank->seed, bank->teller_count, sum->transfers, sum->conflicts, passed_ms / 1000,
             passed_ms % 1000 / 100, sum->sums);

@@ -92,7 +92,7 @@ static void expect_last_values(struct client *client, uint64_t number)
 static void print(uint64_t overwrites, uint64_t passed_ms, const struct usage *usage)
 {
     fprintf(stderr,
-            "overwrites: %" PRIu64 " of %u keys in %" PRIu64 ".%03" PRIu64 " s, none failed; %" PRIu64 " to %" PRIu64
+            "figures: overwrites: %" PRIu64 " of %u keys in %" PRIu64 ".%03" PRIu64 " s, none failed; %" PRIu64 " to %" PRIu64
             " bytes in use\n",
             overwrites, KEYS, passed_ms / 1000, passed_ms % 1000, usage->least_bytes, usage->most_bytes);
 }

@@ -132,7 +132,7 @@ static void print_figures(const char *name, uint64_t seed, const struct history 
                           const struct history_figures *figures, double seconds)
 {
     fprintf(stderr,
-            "%s, seed %" PRIu64 ": %zu transactions of %u processes in %.2f s: %zu wrote, %zu only read (%zu single, "
+            "figures: %s, seed %" PRIu64 ": %zu transactions of %u processes in %.2f s: %zu wrote, %zu only read (%zu single, "
             "%zu READ COMMITTED), %zu conflicts, %zu rolled back, %zu out of memory; %zu reads agree; %zu committed "
             "over others\n",
             name, seed, history->count, CLIENTS, seconds, figures->committed_writers, figures->readers,

@@ -299,7 +299,7 @@ Test(restart, many_keys_after_kill_9_of_every_process)
     passed_ns = clock_monotonic_ns() - begin_ns;
 
     log = server_log(&server);
-    fprintf(stderr, "restart, %u keys, --memory %s: serving %.1f ms after the start; %.*s\n", keys, memory,
+    fprintf(stderr, "figures: restart, %u keys, --memory %s: serving %.1f ms after the start; %.*s\n", keys, memory,
             (double)passed_ns / 1e6, (int)strcspn(log, "\n"), log);
     free(log);
     client_close(&client);

@@ -299,7 +299,7 @@ static void print(const struct striker *striker, uint64_t begin_ms)
         sum.connect_us = ledger->connect_us > sum.connect_us ? ledger->connect_us : sum.connect_us;
     }
     fprintf(stderr,
-            "storm of kills%s, HAUSKV_TEST_SEED=%" PRIu64 ", %" PRIu64 ".%" PRIu64 " s: %u strikes (%u SIGKILL, %u "
+            "figures: storm of kills%s, HAUSKV_TEST_SEED=%" PRIu64 ", %" PRIu64 ".%" PRIu64 " s: %u strikes (%u SIGKILL, %u "
             "SIGSEGV, %u SIGSTOP; %u of them at the housekeeper; %u masters killed)\n"
             "storm, %u clients: %" PRIu64 " commits, %" PRIu64 " conflicts, %" PRIu64 " audits, %" PRIu64
             " connections, %" PRIu64 " unknown outcomes, %" PRIu64 " replies given up\n"
