@@ -9,7 +9,8 @@
  *
  * Settings: SLOTS and WORKER_0.. (workloads of engine_script.pml), DEATHS=n, HORIZON=n (a housekeeper that advances the
  * horizon step by step and cleans, n times), HORIZON_IN_COMMIT (at once, beside each clean-up), EXPIRY=n (transactions
- * that may be expired), SCARCE=n (commits that find no memory at first), WATCH=p (only property p is looked at). */
+ * that may be expired), SCARCE=n (commits that find no memory at first), SET_ASIDE (an heir may set its shard aside),
+ * WATCH=p (only property p is looked at). */
 
 /* --- sizes --- */
 #ifndef SLOTS
@@ -110,6 +111,9 @@ bit shard_inherited[SHARDS];              /* the last holder died inside and nob
 byte victim;                              /* 1 + slot of the process that dies now */
 byte deaths;
 #endif
+#ifdef SET_ASIDE
+bit shard_set_aside[SHARDS];              /* for good */
+#endif
 #ifdef FLAW_OWNER_IN_SHARD
 byte shard_owner[SHARDS];
 #endif
@@ -155,7 +159,9 @@ inline truth_at(k_, t_) {
     byte seen[ENTRIES * KEYS], write[ENTRIES * KEYS]; \
     byte open
 
-#if DEATHS
+#ifdef SET_ASIDE
+#define LOCALS_OF_RECOVERY byte r; bit unavailable /* the answer of shard_acquire */
+#elif DEATHS
 #define LOCALS_OF_RECOVERY byte r
 #else
 #define LOCALS_OF_RECOVERY skip

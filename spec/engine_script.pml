@@ -244,7 +244,11 @@ incarnation:
 #if DEATHS
         if
 #ifndef FLAW_SLOT_REUSED
+#ifdef SET_ASIDE
+        :: pc > 0 -> { slot_drain() } unless { unavailable -> slot_abandon() }
+#else
         :: pc > 0 -> slot_drain()
+#endif
 #endif
         :: else
         fi;
@@ -255,8 +259,13 @@ incarnation:
             :: op == O_END -> break
             :: op == O_SKIP
             :: op == O_BEGIN -> transaction_begin(x)
+#ifdef SET_ASIDE
+            :: op == O_SINGLE_GET -> { single_get(key) } unless { unavailable -> command_refuse() }
+            :: else -> { verb_run() } unless { unavailable -> command_refuse() }
+#else
             :: op == O_SINGLE_GET -> single_get(key)
             :: else -> verb_run()
+#endif
             fi
         od;
         finished = finished | bit_of(me)
@@ -269,6 +278,9 @@ incarnation:
             victim = 0;
             s = 0; k = 0; v = 0; o = 0; t = 0; h = 0; w = 0; needed = 0; ts = 0; value = 0; ok = 0; was_absent = 0;
             r = 0; x = 0; key = 0; argument = 0; op = 0;
+#ifdef SET_ASIDE
+            unavailable = 0;
+#endif
             do
             :: k < ENTRIES -> transaction_forget(k); k++
             :: else -> break
@@ -328,11 +340,7 @@ proctype housekeeper() {
         rounds++;
         horizon_advance();
         do
-        :: s < SHARDS ->
-            shard_acquire(s);
-            table_clean(s);
-            shard_release(s);
-            s++
+        :: s < SHARDS -> shard_clean(s); s++
         :: else -> break
         od;
         s = 0
@@ -486,15 +494,11 @@ init {
 #endif
     horizon_advance_at_once();
     do
-    :: s < SHARDS ->
-        shard_acquire(s);
-        table_clean(s);
-        shard_release(s);
-        s++
+    :: s < SHARDS -> shard_clean(s); s++
     :: else -> break
     od;
     s = 0;
-    /* What was committed is there, and nothing else holds memory. */
+    /* What was committed is there, and nothing else holds memory: of what is served. */
     d_step {
         k = 0;
         h = 0;
@@ -502,15 +506,15 @@ init {
         :: k < KEYS ->
             truth_at(k, clock);
             v = table_entry[k];
-            PROPERTY(no_lost_commit,
+            PROPERTY(no_lost_commit, is_set_aside(shard_of(k)) ||
                      expected == (v == NONE || version[v].end != INFINITE -> ABSENT : version[v].value));
-            h = h + (v != NONE);
+            h = h + (v != NONE && !is_set_aside(shard_of(k)));
             k++
         :: else -> break
         od;
         v = 1;
         do
-        :: v <= SHARDS * VERSIONS -> h = h - version[v].used; v++
+        :: v <= SHARDS * VERSIONS -> h = h - (version[v].used && !is_set_aside((v - 1) / VERSIONS)); v++
         :: else -> break
         od;
         PROPERTY(no_leaked_version, h == 0)

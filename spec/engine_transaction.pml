@@ -7,6 +7,11 @@
 #else
 #define is_inherited(s_) 0
 #endif
+#ifdef SET_ASIDE
+#define is_set_aside(s_) shard_set_aside[s_]
+#else
+#define is_set_aside(s_) 0
+#endif
 
 #if DEATHS
 inline redo_shard(r_, s_) {
@@ -28,7 +33,7 @@ inline redo_shard(r_, s_) {
 }
 
 /* Redo first: it needs no memory and no derived data, and after it the table alone reaches everything that lives. */
-inline recovery_shard(s_) {
+inline shard_repair(s_) {
 #ifdef FLAW_REBUILD_BEFORE_REDO
     table_rebuild(s_);
 #endif
@@ -52,18 +57,50 @@ inline recovery_shard(s_) {
     r = 0;
 #endif
 #ifndef FLAW_REBUILD_BEFORE_REDO
-    table_rebuild(s_);
+    table_rebuild(s_)
+#endif
+}
+
+/* How many heirs died of it is left out: any number, so whoever inherits the shard may set it aside. */
+inline recovery_shard(s_) {
+#ifdef SET_ASIDE
+    if
+    :: !shard_set_aside[s_] -> shard_repair(s_)
+    :: !shard_set_aside[s_] -> shard_set_aside[s_] = 1
+    :: shard_set_aside[s_] /* by an heir that died before the next step */
+    fi;
+#else
+    shard_repair(s_);
 #endif
     shard_inherited[s_] = 0 /* robust_mutex_mark_consistent */
 }
 #endif
 
-/* Who may take a lock finds no commit under way there, unless its holder died. */
+#ifdef SET_ASIDE
+/* `unavailable` ends the command, see command_refuse. */
+inline shard_refuse(s_) {
+    d_step {
+        if
+#ifndef FLAW_SET_ASIDE_SERVED
+        :: shard_set_aside[s_] ->
+            unavailable = 1;
+#ifndef FLAW_SET_ASIDE_LOCKED
+            shard_release(s_)
+#endif
+#endif
+        :: else
+        fi
+    }
+}
+#endif
+
+/* Who may take a lock finds no commit under way there, unless its holder died, or the shard is set aside. */
 inline pending_check(s_) {
     at = 0;
     do
     :: at < SLOTS ->
-        PROPERTY(pending_means_held, commit_word[at] == 0 || !(pending[at] & bit_of(s_)) || is_inherited(s_));
+        PROPERTY(pending_means_held, commit_word[at] == 0 || !(pending[at] & bit_of(s_)) || is_inherited(s_) ||
+                                     is_set_aside(s_));
         at++
     :: else -> break
     od;
@@ -84,10 +121,29 @@ inline shard_acquire(s_) {
     :: else
     fi
 #endif
+#ifdef SET_ASIDE
+    ;
+    shard_refuse(s_)
+#endif
 }
 
 inline shard_release(s_) {
     shard_holder[s_] = 0
+}
+
+inline shard_clean(s_) {
+    shard_acquire(s_);
+#ifdef SET_ASIDE
+    if
+    :: unavailable -> unavailable = 0
+    :: else ->
+        table_clean(s_);
+        shard_release(s_)
+    fi
+#else
+    table_clean(s_);
+    shard_release(s_)
+#endif
 }
 
 /* --- the horizon --- */
@@ -707,6 +763,19 @@ inline transaction_commit(i_) {
 #endif
 }
 
+#ifdef SET_ASIDE
+/* COMMIT gives back what it has locked: the shards before s. The client is told, and rolls back. */
+inline command_refuse() {
+    d_step { unavailable = 0; ok = 0; w = 0; needed = needed & (bit_of(s) - 1) };
+#ifndef FLAW_REFUSED_KEEPS_LOCKS
+    shards_unlock();
+#endif
+    d_step { s = 0; needed = 0 };
+    pin_store(place_of(me, x), INFINITE);
+    transaction_end(x)
+}
+#endif
+
 /* --- the slot of the dead --- */
 
 #if DEATHS
@@ -746,13 +815,31 @@ inline pending_drain() {
     w = 0
 }
 
+inline record_clear() {
+    commit_word[me] = 0; /* before anything else of the record, as in a commit */
+    pending[me] = 0;
+    redo_clear()
+}
+
 inline slot_drain() {
     transactions_drain();
 #ifndef FLAW_SLOT_UNDRAINED
     pending_drain();
 #endif
-    commit_word[me] = 0; /* before anything else of the record, as in a commit */
-    pending[me] = 0;
-    redo_clear()
+    record_clear()
 }
+
+#ifdef SET_ASIDE
+#define ABANDONED 100 /* a line after the last one of every workload */
+
+/* process_slot_abandon: a shard of its log is set aside, so the log stays and nobody claims the slot again. */
+inline slot_abandon() {
+    d_step { unavailable = 0; s = 0; w = 0 };
+#ifdef FLAW_SET_ASIDE_DRAINED
+    record_clear()
+#else
+    pc = ABANDONED
+#endif
+}
+#endif
 #endif
