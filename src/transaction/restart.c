@@ -33,8 +33,8 @@ static uint64_t keys_count(const struct engine *engine)
     return keys;
 }
 
-/* Looks before it touches: what is refused is left as it was. A segment that was ended in order needs no repair, but its
- * locks are made anew all the same. */
+/* Looks before it touches: what is refused then is left as it was. A segment that was ended in order goes the same way: it
+ * costs little, and nothing rests on the word of whoever ended it. */
 static enum status repair(struct engine *engine, struct engine_restart *report, char reason[SEGMENT_REASON_BYTES])
 {
     const char *what = NULL;
