@@ -25,6 +25,7 @@ struct line {
     unsigned char *data; /* the reader's memory, the caller's to change until the next call; NULL if too long */
     size_t size;         /* 0 if too long */
     bool is_too_long;
+    bool is_unfinished;           /* it has no end, see line_reader_finish */
     uint64_t bytes_total;         /* its whole size, too long or not */
     struct line_outline *outline; /* if too long; valid until the next call */
 };
@@ -55,6 +56,14 @@ void line_reader_received(struct line_reader *reader, size_t size);
 
 /* Hands out the next line; false: no complete line is there. */
 bool line_reader_next(struct line_reader *reader, struct line *line);
+
+/* What is there of a line that has no end yet, without a last CR; empty if there
+ * is none, or it is too long already. The reader's memory, until the next call. */
+struct bytes line_reader_rest(const struct line_reader *reader);
+
+/* Hands that line out as if its end had come; false: there is none. Only when
+ * line_reader_next has nothing more. */
+bool line_reader_finish(struct line_reader *reader, struct line *line);
 
 /* Whether nothing is inside, not even a part of a line. */
 bool line_reader_is_empty(const struct line_reader *reader);

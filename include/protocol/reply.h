@@ -1,5 +1,5 @@
 /* The replies, one function for each kind: a JSON object and LF behind what the
- * buffer holds. The texts that carry no data stand in one table. A failed
+ * buffer holds. What the dialects say differently stands in one table. A failed
  * append shows in the buffer. Any process, one thread. */
 #ifndef HAUSKV_PROTOCOL_REPLY_H
 #define HAUSKV_PROTOCOL_REPLY_H
@@ -10,6 +10,7 @@
 #include "platform/bytes.h"
 #include "platform/status.h"
 #include "protocol/buffer.h"
+#include "protocol/dialect.h"
 #include "protocol/json_writer.h"
 
 /* Every reply but a value, keys and an object is at most this long, an error
@@ -17,8 +18,6 @@
 #define REPLY_BYTES_SMALL ((size_t)10 << 10)
 
 enum reply_kind {
-    REPLY_STORED,
-    REPLY_DELETED,
     REPLY_STARTED,
     REPLY_COMMITTED,
     REPLY_ROLLED_BACK,
@@ -28,10 +27,25 @@ enum reply_kind {
 };
 
 /* {"status": "Ok"}, or what else the table has for it. */
-void reply_plain(struct buffer *output, enum reply_kind kind);
+void reply_plain(struct buffer *output, enum dialect dialect, enum reply_kind kind);
 
-/* {"status": "Ok", "transaction_id": 1} */
-void reply_begun(struct buffer *output, uint64_t id);
+/* {"status": "Ok"}. Where the dialect echoes, the pair or the key is the result, so
+ * the reply to a PUT can be as long as one to a GET. */
+void reply_stored(struct buffer *output, enum dialect dialect, struct bytes key, struct bytes value);
+void reply_deleted(struct buffer *output, enum dialect dialect, struct bytes key);
+
+/* {"status": "Ok", "result": "v"}. Where the dialect echoes, the pair is the
+ * result. The value is written between the two calls, with json_string_piece. */
+struct reply_value {
+    struct json_writer writer;
+    bool has_pair;
+};
+
+void reply_value_begin(struct reply_value *reply, struct buffer *output, enum dialect dialect, struct bytes key);
+void reply_value_end(struct reply_value *reply);
+
+/* {"status": "Ok", "transaction_id": 1}. Where the dialect echoes, a result stands before the id. */
+void reply_begun(struct buffer *output, enum dialect dialect, uint64_t id);
 
 /* {"status": "Ok", "result": ...}: the result is written between the two calls. */
 void reply_result_begin(struct buffer *output, struct json_writer *writer);
@@ -58,7 +72,7 @@ void reply_keys_add(struct reply_keys *reply, struct bytes key);
 void reply_keys_end(struct reply_keys *reply, uint64_t cursor);
 
 /* {"status": "Error", "mesg": "Key not found", "code": "not_found"}; an empty
- * message stands for the status's own. Not for STATUS_OK. */
-void reply_error(struct buffer *output, enum status status, struct bytes message);
+ * message stands for the status's own, or the dialect's. Not for STATUS_OK. */
+void reply_error(struct buffer *output, enum dialect dialect, enum status status, struct bytes message);
 
 #endif

@@ -8,6 +8,7 @@
  * Who writes: the owner everything; another process only
  *   - transactions[i].state, by CAS from IDLE to EXPIRED (expiry)
  *   - commit.pending, clearing a shard's bit, when it inherited that shard
+ *   - key_locks, under the segment's key_lock_mutex
  *   - everything, when it inherited the slot's life (the drain). */
 #ifndef HAUSKV_SEGMENT_PROCESS_TABLE_H
 #define HAUSKV_SEGMENT_PROCESS_TABLE_H
@@ -16,6 +17,7 @@
 
 #define SLOT_TRANSACTIONS_MAX 8u
 #define SLOT_REDO_BUILT_IN 8u
+#define SLOT_KEY_LOCKS_BUILT_IN 4u
 /* For what the layers above count: theirs to lay out, zero at birth, kept when the slot changes hands. */
 #define SLOT_COUNTERS_BYTES 512u
 #define PIN_NONE UINT64_MAX
@@ -63,6 +65,38 @@ struct redo_chunk {
     struct redo_entry entries[REDO_CHUNK_ENTRIES];
 };
 
+/* Who has a key and who waits for it; a key goes by its hash. state says whether the rest counts: it is filled while
+ * FREE. It is also the futex that a waiter sleeps on. */
+enum key_lock_state { KEY_LOCK_FREE, KEY_LOCK_OWNS, KEY_LOCK_WAITS, KEY_LOCK_STATE_COUNT };
+
+#define KEY_LOCK_SINGLE SLOT_TRANSACTIONS_MAX
+
+struct key_lock {
+    _Alignas(REFERENCE_UNIT_BYTES) uint64_t hash;
+    uint64_t ticket; /* first come, first served */
+    _Atomic uint32_t state;
+    uint32_t transaction; /* index of the slot's transaction, or KEY_LOCK_SINGLE */
+    uint32_t next;        /* derived; units: the chain of its bucket, or of the slot's free ones */
+    uint32_t unused;
+};
+
+/* A chunk of key locks behind the built-in ones. */
+#define KEY_LOCK_CHUNK_LOCKS (CHUNK_BYTES / sizeof(struct key_lock) - 1)
+struct key_lock_chunk {
+    uint32_t next; /* chunk number, 0: the last */
+    uint32_t unused[7];
+    struct key_lock locks[KEY_LOCK_CHUNK_LOCKS];
+};
+
+/* The key locks of a slot. chunk and the locks are the truth; the other words are derived. */
+struct slot_key_locks {
+    _Atomic uint32_t chunk; /* first chunk of further ones; 0: all are built in */
+    _Atomic uint32_t count; /* not FREE */
+    uint32_t free;          /* units: the first of those that are FREE */
+    uint32_t waiting;       /* units: the one that WAITS; 0: none. A process runs one command at a time */
+    struct key_lock built_in[SLOT_KEY_LOCKS_BUILT_IN];
+};
+
 struct process_slot {
     struct robust_mutex life;
     _Atomic uint32_t claimed; /* 0: nobody's and drained */
@@ -70,7 +104,8 @@ struct process_slot {
     _Atomic uint64_t incarnation;
     _Alignas(64) _Atomic uint64_t single_pin;
     struct transaction_slot transactions[SLOT_TRANSACTIONS_MAX];
-    _Alignas(64) struct commit_record commit;
+    struct slot_key_locks key_locks;
+    struct commit_record commit; /* in cache lines of its process's own */
     _Alignas(64) unsigned char counters[SLOT_COUNTERS_BYTES];
 };
 
@@ -111,6 +146,9 @@ unsigned process_slot_count(const struct segment *segment);
 
 struct process_slot *process_slot_at(const struct segment *segment, unsigned number);
 
+/* Whether the process that claimed the slot lives still. Any process; a look, nothing more. */
+bool process_slot_lives(const struct segment *segment, unsigned number);
+
 /* Words, references and states of a slot make sense, alone. Trusts nothing. */
 bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason);
 
@@ -122,5 +160,32 @@ struct redo_cursor {
 };
 const struct redo_entry *redo_next(const struct segment *segment, const struct commit_record *commit,
                                    struct redo_cursor *cursor);
+
+/* Goes through all key locks of a slot, FREE ones too: begins as all zeros. NULL at the end, or where the chain of chunks is
+ * broken (then is_broken). Trusts nothing. */
+struct key_lock_cursor {
+    uint32_t index;
+    struct chunk_ref chunk;
+    uint32_t chunk_count; /* gone through: a circle ends too */
+    bool is_broken;
+};
+struct key_lock *key_lock_next(const struct segment *segment, unsigned number, struct key_lock_cursor *cursor);
+
+/* The slot that a key lock lies in. */
+unsigned key_lock_slot_number(const struct segment *segment, const struct key_lock *lock);
+
+static inline uint32_t key_lock_units(const struct segment *segment, const struct key_lock *lock)
+{
+    return (uint32_t)((size_t)((const unsigned char *)lock - segment->base) / REFERENCE_UNIT_BYTES);
+}
+
+/* NULL: none. */
+static inline struct key_lock *key_lock_at(const struct segment *segment, uint32_t units)
+{
+    return units == 0 ? NULL : (struct key_lock *)(void *)block_at(segment, (struct block_ref){units});
+}
+
+/* Of a slot whose key locks are all FREE: only the built-in ones are left, in order. */
+void slot_key_locks_init(const struct segment *segment, struct slot_key_locks *locks);
 
 #endif

@@ -31,13 +31,15 @@
 #endif
 #define CHUNK_BYTES ((size_t)HAUSKV_CHUNK_BYTES)
 
-#define SEGMENT_FORMAT_VERSION 1u
+#define SEGMENT_FORMAT_VERSION 2u
 #define SEGMENT_BYTES_MAX ((size_t)1 << 36)
 #define SEGMENT_NAME_BYTES_MAX 64u /* the server takes names of up to 60, which leaves room for "~new" */
 #define SEGMENT_PATH_BYTES_MAX 256u
 #define SEGMENT_DIRECTORY "/dev/shm" /* where POSIX shared memory lives on Linux */
 #define SEGMENT_REASON_BYTES 512u
 #define SEGMENT_SLOT_BLOCKS_MAX (CHUNK_BYTES / 16)
+/* Chains of key locks, a power of two. Small segments of tests have few locks, and a rebuild to be stepped through. */
+#define SEGMENT_KEY_LOCK_BUCKETS (CHUNK_BYTES >= 16384 ? 4096u : 64u)
 
 enum chunk_kind {
     CHUNK_FREE,
@@ -75,6 +77,8 @@ struct segment_header {
     uint32_t master_pid; /* for people: who made it or took it over last */
     _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since */
     unsigned char hash_key[SIPHASH_KEY_BYTES];
+    /* Key locks held or waited for, beside what every command reads anyway. See recipe K in src/transaction/README.md. */
+    _Atomic uint32_t key_lock_count;
     struct robust_mutex slots_mutex; /* for adding a block of slots only */
     /* Free chunks, or more (a death between two steps loses a decrement, never
      * an increment): zero says that looking for one is in vain. */
@@ -88,6 +92,12 @@ struct segment_header {
     _Atomic uint64_t horizon_due; /* the clock at which it is worth looking again */
 
     _Alignas(64) _Atomic uint32_t slot_blocks[SEGMENT_SLOT_BLOCKS_MAX];
+
+    /* Guards everything of key locks, also what stands in the slots. The lock of a shard is never taken under it. */
+    _Alignas(64) struct robust_mutex key_lock_mutex;
+    uint64_t key_lock_ticket; /* the newest; only grows */
+    /* The first of the chain, in units; derived, made anew by whoever inherits the mutex. */
+    uint32_t key_lock_buckets[SEGMENT_KEY_LOCK_BUCKETS];
 };
 
 #define SIZE_CLASS_COUNT_MAX 64u

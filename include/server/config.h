@@ -29,6 +29,8 @@
 
 #include "platform/bytes.h"
 #include "platform/diagnostic.h"
+#include "protocol/dialect.h"
+#include "protocol/framing.h"
 #include "transaction/isolation.h"
 
 #define SERVER_PROGRAM "hauskv-server"
@@ -116,7 +118,11 @@ struct server_config {
     unsigned idle_timeout_ms;
     unsigned write_timeout_ms;
     unsigned lock_holder_timeout_ms;
-    enum isolation isolation; /* ISOLATION_SERIALIZABLE or ISOLATION_READ_COMMITTED */
+    unsigned lock_timeout_ms;
+    enum isolation isolation;
+
+    enum framing framing;
+    enum dialect dialect;
 
     char inspect_name[CONFIG_NAME_BYTES]; /* look at this segment instead of serving; empty: serve */
     bool is_dump;                         /* only with inspect_name */

@@ -8,7 +8,10 @@
  * what it sends is still taken in and served, until CONNECTION_BACKLOG_BYTES of
  * replies wait; then up to one --max-command is taken in and kept; then nothing
  * more. A client that does not read at all stops its own connection only, and
- * after write_timeout_ms without progress that ends. */
+ * after write_timeout_ms without progress that ends.
+ *
+ * A session that is holding (session.h) gets its replies out when more came, or
+ * nothing did for FRAMING_SILENCE_MS. */
 #ifndef HAUSKV_SESSION_CONNECTION_H
 #define HAUSKV_SESSION_CONNECTION_H
 

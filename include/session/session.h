@@ -1,7 +1,8 @@
 /* A conversation: lines in, replies out, transactions in between. It knows no
  * socket; connection.h gives it one, tests and fuzzers feed it bytes. What it
  * answers depends on the bytes (and the store) alone, not on the pieces in which
- * they came. One process and one thread. */
+ * they came - except under FRAMING_AUTO, where it depends on both, and on where
+ * there was silence. One process and one thread. */
 #ifndef HAUSKV_SESSION_SESSION_H
 #define HAUSKV_SESSION_SESSION_H
 
@@ -12,6 +13,8 @@
 
 #include "platform/bytes.h"
 #include "protocol/buffer.h"
+#include "protocol/dialect.h"
+#include "protocol/framing.h"
 #include "protocol/json_writer.h"
 #include "protocol/line_reader.h"
 #include "session/counters.h"
@@ -26,6 +29,9 @@ struct session_config {
     struct session_counters *counters;
     enum isolation isolation; /* of START and BEGIN that name none */
     size_t command_bytes_max; /* --max-command: 1 to LINE_BYTES_LIMIT, a line without its end */
+    unsigned lock_timeout_ms; /* the store's; only told to clients */
+    enum framing framing;
+    enum dialect dialect;
     /* Writes the object that STATS answers. NULL: an empty one. */
     void (*write_stats)(void *context, struct json_writer *writer);
     void *stats_context;
@@ -35,6 +41,7 @@ struct session_config {
 struct session {
     struct session_config config;
     struct line_reader lines;
+    struct framer framer;
     struct buffer output;
     struct session_transactions transactions;
     bool has_begun;  /* a line that was not blank was answered */
@@ -43,6 +50,7 @@ struct session {
 
 enum session_state {
     SESSION_WAITING, /* every complete line is answered */
+    SESSION_HOLDING, /* the same, but keep the output: more must come, or session_silence be called */
     SESSION_FULL,    /* the output is large: take it, then serve on */
     SESSION_CLOSING  /* take the output, then close; bytes that are left or still come are dropped */
 };
@@ -60,9 +68,12 @@ void session_deinit(struct session *session);
 enum session_state session_serve(struct session *session, size_t output_bytes_max);
 
 /* Where to receive bytes, and how many fit (0: lines must be served first, or
- * there is no memory); then how many were received. */
+ * there is no memory); then how many were received, in one read. */
 unsigned char *session_room(struct session *session, size_t *size);
 void session_received(struct session *session, size_t size);
+
+/* SESSION_HOLDING, and nothing came for FRAMING_SILENCE_MS, or the input has ended. Then it is to be served again. */
+void session_silence(struct session *session);
 
 /* The replies so far; valid until the session is served again. */
 struct bytes session_output(const struct session *session);

@@ -16,6 +16,7 @@ struct shared_store_options {
     size_t bytes;          /* hard limit of what is held; 0 is out of range */
     unsigned shard_count;  /* 0: by size; a power of two up to 64 otherwise */
     bool is_fresh;         /* an existing object that no living server has is discarded */
+    unsigned lock_timeout_ms; /* how long anybody waits for a key that a LOCKING transaction has; 0: for ever */
 };
 
 /* Makes a new, empty store. STATUS_DENIED: the name is taken; the reason says by whom. STATUS_OUT_OF_MEMORY: the system has not so much shared memory.

@@ -64,6 +64,9 @@ struct store_times {
     uint64_t commit;
 };
 
+/* Where others lock keys (ISOLATION_LOCKING), get, put, del and commit may have
+ * to wait, and answer STATUS_LOCK_TIMEOUT or STATUS_DEADLOCK: nothing was
+ * changed, and the transaction, if it is one, is to be rolled back. */
 struct store_operations {
     /* Opens a session. STATUS_TOO_MANY_CLIENTS, STATUS_OUT_OF_MEMORY, STATUS_INTERNAL. */
     enum status (*session_open)(struct store *store, struct store_session **session);
@@ -93,7 +96,8 @@ struct store_operations {
     /* Ends the transaction. STATUS_OK: committed, all of it. STATUS_CONFLICT:
      * nothing applied; *conflict_key (if not NULL) is the key that changed,
      * empty if it was a scanned range, valid until the session's next call.
-     * STATUS_OUT_OF_MEMORY: nothing applied. */
+     * STATUS_LOCK_TIMEOUT, STATUS_DEADLOCK: nothing applied; *conflict_key is
+     * the key that it waited for. STATUS_OUT_OF_MEMORY: nothing applied. */
     enum status (*commit)(struct store_session *session, store_transaction transaction, struct bytes *conflict_key);
     /* Ends the transaction, nothing applied. Always works. */
     void (*rollback)(struct store_session *session, store_transaction transaction);

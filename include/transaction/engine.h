@@ -13,6 +13,7 @@
 struct engine {
     struct segment *segment;
     struct table table;
+    unsigned lock_timeout_ms; /* how long a command waits for a key; 0: for ever */
 };
 
 struct engine_options {
@@ -21,6 +22,7 @@ struct engine_options {
     size_t bytes;          /* hard limit of everything that clients make it hold */
     unsigned shard_count;  /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
     bool is_fresh;         /* see segment_options */
+    unsigned lock_timeout_ms; /* how long a command waits for a key of a LOCKING transaction; 0: for ever */
 };
 
 /* Makes a new, empty engine. The outcomes and the reason are segment_create's. */
@@ -90,8 +92,8 @@ unsigned engine_tidy(struct engine *engine);
 #define MEMORY_ATTEMPTS_MAX 8u
 bool engine_reclaim(struct engine *engine);
 
-/* Ends the transaction `index` of a slot if it is idle since before idle_before_ms (CLOCK_MONOTONIC): one CAS, nothing else.
- * Its owner learns of it at its next command. Any process. */
+/* Ends the transaction `index` of a slot if it is idle since before idle_before_ms (CLOCK_MONOTONIC): one CAS, and its keys
+ * go to who waits for them. Its owner learns of it at its next command. Any process. */
 bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms);
 
 /* Ends every transaction idle since before idle_before_ms; returns how many. */
@@ -113,8 +115,8 @@ enum status slot_drain(struct engine *engine, unsigned number);
  * Returns how many. Any process; the housekeeper's work. */
 unsigned slots_drain_dead(struct engine *engine);
 
-/* Whether others may have to wait for the process of a slot, or keep old data for it: it holds a lock of the segment, pins,
- * or is inside a command. */
+/* Whether others may have to wait for the process of a slot, or keep old data for it: it holds a lock of the segment or of a key,
+ * waits for one, pins, or is inside a command. */
 bool slot_is_holding(const struct engine *engine, unsigned slot);
 
 /* From now on, if this process dies of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT while it repairs what another left, that

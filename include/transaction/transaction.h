@@ -6,6 +6,8 @@
  * TRANSACTION_SINGLE: then the command is a transaction of its own. Besides the
  * outcomes named below, each may answer
  *   STATUS_TIMEOUT      it was expired; only transaction_rollback is left
+ *   STATUS_LOCK_TIMEOUT a LOCKING transaction has the key for longer than this command may wait
+ *   STATUS_DEADLOCK     it would wait for a key whose owner waits, over whatever circle, for this participant
  *   STATUS_UNAVAILABLE  a shard is set aside
  *   STATUS_INTERNAL     private memory ran out */
 #ifndef HAUSKV_TRANSACTION_TRANSACTION_H
@@ -46,7 +48,7 @@ struct participant {
     unsigned slot_number;
     struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct transaction_times times;
-    struct bytes conflict_key; /* after STATUS_CONFLICT; empty: a scanned range */
+    struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];
 };
 
@@ -79,7 +81,7 @@ enum status participant_open(struct engine *engine, struct participant **result)
 /* Rolls back what is open, gives the slot back and frees. */
 void participant_close(struct participant *participant);
 
-/* STATUS_TOO_LARGE: as many as can be are open. STATUS_DENIED: LOCKING is not there yet. */
+/* STATUS_TOO_LARGE: as many as can be are open. */
 enum status transaction_begin(struct participant *participant, enum isolation isolation, unsigned *number);
 
 /* Opens a transaction that only reads, at one snapshot, as much as it likes: for dumps and copies. Outcomes as above. */

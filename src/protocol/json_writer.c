@@ -160,19 +160,21 @@ void json_string_piece(struct json_writer *writer, struct bytes piece)
     }
 }
 
-/* A character whose end never came is wrong from its first byte on. */
-void json_string_end(struct json_writer *writer)
+/* Writes the first character of what is pending. */
+static void write_pending(struct json_writer *writer)
 {
-    for (size_t i = 0; i < writer->pending_size; i++)
-        write_escaped(writer, REPLACEMENT_CHARACTER);
-    writer->pending_size = 0;
-    buffer_append(writer->output, bytes_from("\"", 1));
-}
+    size_t size = write_character(writer, bytes_from(writer->pending, writer->pending_size), 0);
 
-static void drop_pending(struct json_writer *writer, size_t size)
-{
     writer->pending_size -= size;
     memmove(writer->pending, writer->pending + size, writer->pending_size);
+}
+
+/* A character whose end never came is wrong, but what follows its first byte may be right. */
+void json_string_end(struct json_writer *writer)
+{
+    while (writer->pending_size > 0)
+        write_pending(writer);
+    buffer_append(writer->output, bytes_from("\"", 1));
 }
 
 /* Goes on with the character that the last piece began; returns how many bytes
@@ -188,7 +190,7 @@ static size_t complete_pending(struct json_writer *writer, struct bytes piece)
                 break;
             writer->pending[writer->pending_size++] = piece.data[taken++];
         } else {
-            drop_pending(writer, write_character(writer, bytes_from(writer->pending, writer->pending_size), 0));
+            write_pending(writer);
         }
     }
     return taken;

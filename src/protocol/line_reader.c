@@ -12,6 +12,7 @@
 
 static size_t capacity_max(const struct line_reader *reader);
 static void skip_unfinished(struct line_reader *reader);
+static void hand_out(struct line_reader *reader, struct bytes rest, struct line *line);
 static void hand_out_skipped(struct line_reader *reader, struct bytes last, struct line *line);
 static void outline_add(struct line_reader *reader, struct bytes bytes);
 
@@ -64,8 +65,7 @@ void line_reader_received(struct line_reader *reader, size_t size)
 bool line_reader_next(struct line_reader *reader, struct line *line)
 {
     struct buffer *buffer = &reader->buffer;
-    unsigned char *first;
-    unsigned char *end;
+    const unsigned char *end;
     size_t size;
 
     if (reader->scanned == buffer->size)
@@ -77,16 +77,39 @@ bool line_reader_next(struct line_reader *reader, struct line *line)
         return false;
     }
 
-    first = buffer->data + reader->served;
-    size = (size_t)(end - first);
+    size = (size_t)(end - (buffer->data + reader->served));
+    hand_out(reader, bytes_from(buffer->data + reader->served, size), line);
     reader->served += size + 1;
     reader->scanned = reader->served;
-    if (size > 0 && first[size - 1] == '\r')
-        size--;
-    if (reader->is_skipping || size > reader->line_bytes_max)
-        hand_out_skipped(reader, bytes_from(first, size), line);
-    else
-        *line = (struct line){.data = first, .size = size, .bytes_total = size};
+    return true;
+}
+
+/* A line feed would end it: so is its last CR the end's. */
+static struct bytes without_carriage_return(struct bytes line)
+{
+    bool has_one = line.size > 0 && line.data[line.size - 1] == '\r';
+
+    return bytes_slice(line, 0, line.size - has_one);
+}
+
+struct bytes line_reader_rest(const struct line_reader *reader)
+{
+    if (reader->is_skipping)
+        return bytes_from(NULL, 0);
+    return without_carriage_return(
+        bytes_slice(buffer_bytes(&reader->buffer), reader->served, reader->buffer.size - reader->served));
+}
+
+bool line_reader_finish(struct line_reader *reader, struct line *line)
+{
+    struct bytes inside = buffer_bytes(&reader->buffer);
+
+    REQUIRE(reader->scanned == inside.size);
+    if (line_reader_is_empty(reader))
+        return false;
+    hand_out(reader, bytes_slice(inside, reader->served, inside.size - reader->served), line);
+    line->is_unfinished = true;
+    reader->served = inside.size;
     return true;
 }
 
@@ -127,6 +150,19 @@ static void skip_unfinished(struct line_reader *reader)
     buffer_drop_front(buffer, reader->served + size);
     reader->served = 0;
     reader->scanned = buffer->size;
+}
+
+/* What is in the buffer of a line, with a CR perhaps. */
+static void hand_out(struct line_reader *reader, struct bytes rest, struct line *line)
+{
+    struct bytes text = without_carriage_return(rest);
+    bool is_too_long = reader->is_skipping || text.size > reader->line_bytes_max;
+
+    if (is_too_long)
+        hand_out_skipped(reader, text, line);
+    else
+        *line = (struct line){
+            .data = reader->buffer.data + reader->served, .size = text.size, .bytes_total = text.size};
 }
 
 static void hand_out_skipped(struct line_reader *reader, struct bytes last, struct line *line)

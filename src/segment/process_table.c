@@ -23,7 +23,25 @@ struct process_slot *process_slot_at(const struct segment *segment, unsigned num
     return (struct process_slot *)(void *)chunk_at(segment, block) + number % SLOTS_PER_BLOCK;
 }
 
-static void slot_init(struct process_slot *slot)
+bool process_slot_lives(const struct segment *segment, unsigned number)
+{
+    const struct process_slot *slot = process_slot_at(segment, number);
+
+    return robust_mutex_is_held_by(&slot->life, (pid_t)atomic_load(&slot->pid));
+}
+
+void slot_key_locks_init(const struct segment *segment, struct slot_key_locks *locks)
+{
+    atomic_store(&locks->chunk, 0);
+    locks->waiting = 0;
+    locks->free = key_lock_units(segment, &locks->built_in[0]);
+    atomic_store(&locks->count, 0);
+    for (unsigned i = 0; i < SLOT_KEY_LOCKS_BUILT_IN; i++)
+        locks->built_in[i].next =
+            i + 1 < SLOT_KEY_LOCKS_BUILT_IN ? key_lock_units(segment, &locks->built_in[i + 1]) : 0;
+}
+
+static void slot_init(const struct segment *segment, struct process_slot *slot)
 {
     robust_mutex_init(&slot->life);
     atomic_store(&slot->claimed, 0);
@@ -40,6 +58,9 @@ static void slot_init(struct process_slot *slot)
     atomic_store(&slot->commit.redo_chunk, 0);
     atomic_store(&slot->commit.redo_count, 0);
     atomic_store(&slot->commit.deaths, 0);
+    for (unsigned i = 0; i < SLOT_KEY_LOCKS_BUILT_IN; i++)
+        atomic_store(&slot->key_locks.built_in[i].state, KEY_LOCK_FREE);
+    slot_key_locks_init(segment, &slot->key_locks);
     memset(slot->counters, 0, sizeof(slot->counters));
 }
 
@@ -79,7 +100,7 @@ static bool block_add(struct segment *segment, unsigned count)
             struct process_slot *slots = (struct process_slot *)(void *)chunk_at(segment, chunk);
 
             for (unsigned i = 0; i < SLOTS_PER_BLOCK; i++)
-                slot_init(&slots[i]);
+                slot_init(segment, &slots[i]);
             atomic_store_explicit(&segment->header->slot_blocks[block], chunk.number, memory_order_release);
         }
     }
@@ -105,6 +126,7 @@ void process_table_reset_locks(struct segment *segment)
     unsigned count = process_slot_count(segment);
 
     robust_mutex_init(&segment->header->slots_mutex);
+    robust_mutex_init(&segment->header->key_lock_mutex);
     orphans_release(segment);
     for (unsigned number = 0; number < count; number++)
         robust_mutex_init(&process_slot_at(segment, number)->life);
@@ -204,6 +226,52 @@ const struct redo_entry *redo_next(const struct segment *segment, const struct c
                 ->entries[i % REDO_CHUNK_ENTRIES];
 }
 
+/* The chunk behind the cursor's; whether there is one. */
+static bool key_lock_chunk_next(const struct segment *segment, unsigned number, struct key_lock_cursor *cursor)
+{
+    const struct process_slot *slot = process_slot_at(segment, number);
+    struct chunk_ref chunk = {atomic_load_explicit(&slot->key_locks.chunk, memory_order_relaxed)};
+
+    if (!chunk_ref_is_none(cursor->chunk))
+        chunk.number = ((const struct key_lock_chunk *)(const void *)chunk_at(segment, cursor->chunk))->next;
+    if (chunk_ref_is_none(chunk))
+        return false;
+    cursor->is_broken = !chunk_ref_is_inside(segment, chunk) || cursor->chunk_count == segment->chunk_count ||
+                        chunk_owner(segment, chunk) != chunk_owner_word(CHUNK_LOG, 0, number);
+    cursor->chunk = chunk;
+    cursor->chunk_count++;
+    return !cursor->is_broken;
+}
+
+struct key_lock *key_lock_next(const struct segment *segment, unsigned number, struct key_lock_cursor *cursor)
+{
+    uint32_t i = cursor->index;
+
+    if (cursor->is_broken)
+        return NULL;
+    if (i < SLOT_KEY_LOCKS_BUILT_IN) {
+        cursor->index++;
+        return &process_slot_at(segment, number)->key_locks.built_in[i];
+    }
+    i = (i - SLOT_KEY_LOCKS_BUILT_IN) % KEY_LOCK_CHUNK_LOCKS;
+    if (i == 0 && !key_lock_chunk_next(segment, number, cursor))
+        return NULL;
+    cursor->index++;
+    return &((struct key_lock_chunk *)(void *)chunk_at(segment, cursor->chunk))->locks[i];
+}
+
+unsigned key_lock_slot_number(const struct segment *segment, const struct key_lock *lock)
+{
+    struct chunk_ref chunk = block_chunk(segment, (struct block_ref){key_lock_units(segment, lock)});
+    uint32_t word = chunk_owner(segment, chunk);
+    size_t offset = (size_t)((const unsigned char *)lock - chunk_at(segment, chunk));
+
+    if (chunk_owner_kind(word) == CHUNK_LOG)
+        return chunk_owner_owner(word);
+    INVARIANT(chunk_owner_kind(word) == CHUNK_SLOT);
+    return chunk_owner_owner(word) * (unsigned)SLOTS_PER_BLOCK + (unsigned)(offset / sizeof(struct process_slot));
+}
+
 static bool transaction_slot_is_valid(const struct segment *segment, const struct transaction_slot *transaction)
 {
     uint64_t pin = atomic_load(&transaction->pin);
@@ -221,8 +289,11 @@ static bool transaction_slot_is_valid(const struct segment *segment, const struc
 
 static bool slot_is_empty(const struct process_slot *slot)
 {
-    bool is_empty = atomic_load(&slot->commit.word) == 0 && atomic_load(&slot->single_pin) == PIN_NONE;
+    bool is_empty = atomic_load(&slot->commit.word) == 0 && atomic_load(&slot->single_pin) == PIN_NONE &&
+                    atomic_load(&slot->key_locks.chunk) == 0;
 
+    for (unsigned i = 0; i < SLOT_KEY_LOCKS_BUILT_IN; i++)
+        is_empty = is_empty && atomic_load(&slot->key_locks.built_in[i].state) == KEY_LOCK_FREE;
     for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++)
         is_empty = is_empty && (atomic_load(&slot->transactions[i].state) & 3u) == TRANSACTION_FREE &&
                    atomic_load(&slot->transactions[i].pin) == PIN_NONE;
@@ -248,6 +319,21 @@ static bool redo_chain_is_sound(const struct segment *segment, unsigned number, 
     return true;
 }
 
+/* Words alone; what they say together is the layer's above. */
+static bool key_locks_are_sound(const struct segment *segment, unsigned number)
+{
+    struct key_lock_cursor cursor = {0};
+    const struct key_lock *lock = key_lock_next(segment, number, &cursor);
+
+    for (; lock != NULL; lock = key_lock_next(segment, number, &cursor)) {
+        uint32_t state = atomic_load(&lock->state);
+
+        if (state >= KEY_LOCK_STATE_COUNT || (state != KEY_LOCK_FREE && lock->transaction > KEY_LOCK_SINGLE))
+            return false;
+    }
+    return !cursor.is_broken;
+}
+
 bool process_slot_is_valid(const struct segment *segment, unsigned number, const char **reason)
 {
     const struct process_slot *slot = process_slot_at(segment, number);
@@ -263,6 +349,8 @@ bool process_slot_is_valid(const struct segment *segment, unsigned number, const
         *reason = "a single command's pin is no pin";
     else if (atomic_load(&slot->claimed) == 0 && !slot_is_empty(slot))
         *reason = "a slot that is nobody's is not empty";
+    else if (!key_locks_are_sound(segment, number))
+        *reason = "a key lock is none";
     for (unsigned i = 0; *reason == NULL && i < SLOT_TRANSACTIONS_MAX; i++)
         if (!transaction_slot_is_valid(segment, &slot->transactions[i]))
             *reason = "an open transaction's pin is below the horizon or in the future";

@@ -81,6 +81,7 @@ static uint64_t fingerprint_compute(uint64_t upper_layers)
         sizeof(struct segment_header),
         sizeof(struct chunk_info),
         sizeof(struct process_slot),
+        sizeof(struct key_lock),
         sizeof(struct robust_mutex),
         _Alignof(struct robust_mutex),
         offsetof(struct process_slot, commit),
@@ -110,6 +111,7 @@ static void header_init(struct segment *segment, const struct segment_layout *la
     header->master_pid = (uint32_t)getpid();
     siphash_key_random(header->hash_key);
     robust_mutex_init(&header->slots_mutex);
+    robust_mutex_init(&header->key_lock_mutex);
     atomic_store(&header->chunks_free_at_most, layout->chunk_count);
     atomic_store(&header->chunks_free_lowest, layout->chunk_count);
     atomic_store(&header->clock, 1);

@@ -214,16 +214,17 @@ bool config_is_valid(const struct server_config *config)
                     config->command_bytes_max <= CONFIG_COMMAND_BYTES_MAX;
     bool times_fit = config->transaction_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->idle_timeout_ms <= CONFIG_DURATION_MS_MAX &&
-                     config->write_timeout_ms <= CONFIG_DURATION_MS_MAX;
-    bool isolation_is_offered =
-        config->isolation == ISOLATION_SERIALIZABLE || config->isolation == ISOLATION_READ_COMMITTED;
-    bool level_exists = (unsigned)config->log_level < DIAGNOSTIC_LEVEL_COUNT;
+                     config->write_timeout_ms <= CONFIG_DURATION_MS_MAX &&
+                     config->lock_timeout_ms <= CONFIG_DURATION_MS_MAX;
+    bool choices_exist = (unsigned)config->isolation < ISOLATION_COUNT &&
+                         (unsigned)config->framing < FRAMING_COUNT && (unsigned)config->dialect < DIALECT_COUNT &&
+                         (unsigned)config->log_level < DIAGNOSTIC_LEVEL_COUNT;
     bool is_closed_to_others = true;
 
     for (unsigned i = 0; lists_fit && i < config->addresses.count; i++)
         is_closed_to_others = is_closed_to_others && is_loopback(config->addresses.text[i]);
     return lists_fit && somebody_can_come && has_name && directory_is_absolute && spares_are_ordered && has_room &&
-           times_fit && isolation_is_offered && level_exists && (is_closed_to_others || config->is_insecure);
+           times_fit && choices_exist && (is_closed_to_others || config->is_insecure);
 }
 
 static bool is_loopback(const char *address)

@@ -17,6 +17,8 @@ enum option_kind {
     KIND_NUMBER,
     KIND_DURATION,
     KIND_ISOLATION,
+    KIND_FRAMING,
+    KIND_DIALECT,
     KIND_LOG_LEVEL,
     KIND_WISH /* a switch that only the command line has */
 };

@@ -29,6 +29,8 @@ static const struct option_description descriptions[CONFIG_OPTION_COUNT] = {
 #define TYPE_NUMBER unsigned
 #define TYPE_DURATION unsigned
 #define TYPE_ISOLATION enum isolation
+#define TYPE_FRAMING enum framing
+#define TYPE_DIALECT enum dialect
 #define TYPE_LOG_LEVEL enum diagnostic_level
 #define TYPE_WISH bool
 #define OPTION(option, name, kind, member, ...)                                                                 \
@@ -58,6 +60,20 @@ struct choice {
 static const struct choice isolations[] = {
     {"serializable", ISOLATION_SERIALIZABLE},
     {"read-committed", ISOLATION_READ_COMMITTED},
+    {"locking", ISOLATION_LOCKING},
+    {NULL, 0},
+};
+
+static const struct choice framings[] = {
+    {"line", FRAMING_LINE},
+    {"auto", FRAMING_AUTO},
+    {NULL, 0},
+};
+
+static const struct choice dialects[] = {
+    {"default", DIALECT_DEFAULT},
+    {"echo", DIALECT_ECHO},
+    {"messages", DIALECT_MESSAGES},
     {NULL, 0},
 };
 
@@ -166,6 +182,16 @@ static bool set_member(void *member, const struct mention *mention)
             return false;
         *(enum isolation *)member = (enum isolation)value;
         return true;
+    case KIND_FRAMING:
+        if (!choose(framings, &value, mention))
+            return false;
+        *(enum framing *)member = (enum framing)value;
+        return true;
+    case KIND_DIALECT:
+        if (!choose(dialects, &value, mention))
+            return false;
+        *(enum dialect *)member = (enum dialect)value;
+        return true;
     case KIND_LOG_LEVEL:
         if (!choose(log_levels, &value, mention))
             return false;
@@ -265,6 +291,12 @@ void option_value(const struct server_config *config, enum config_option option,
         break;
     case KIND_ISOLATION:
         value = choice_name(isolations, *(const enum isolation *)member);
+        break;
+    case KIND_FRAMING:
+        value = choice_name(framings, *(const enum framing *)member);
+        break;
+    case KIND_DIALECT:
+        value = choice_name(dialects, *(const enum dialect *)member);
         break;
     case KIND_LOG_LEVEL:
         value = choice_name(log_levels, *(const enum diagnostic_level *)member);

@@ -166,8 +166,13 @@ static void write_errors(const struct session_counters *sum, struct json_writer 
 {
     json_name(writer, "errors");
     json_object_begin(writer);
-    for (unsigned status = STATUS_OK + 1; status < STATUS_COUNT; status++)
-        write_number(writer, status_code((enum status)status), get(&sum->errors[status]));
+    for (unsigned status = STATUS_OK + 1; status < STATUS_COUNT; status++) {
+        if (status == STATUS_LOCK_TIMEOUT)
+            continue; /* the same code */
+        write_number(writer, status_code((enum status)status),
+                     get(&sum->errors[status]) +
+                         (status == STATUS_TIMEOUT ? get(&sum->errors[STATUS_LOCK_TIMEOUT]) : 0));
+    }
     json_object_end(writer);
 }
 

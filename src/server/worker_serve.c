@@ -48,6 +48,9 @@ static struct session_config session_config_of(const struct worker *worker)
         .counters = &worker->counters->session,
         .isolation = inheritance->config->isolation,
         .command_bytes_max = inheritance->config->command_bytes_max,
+        .lock_timeout_ms = inheritance->config->lock_timeout_ms,
+        .framing = inheritance->config->framing,
+        .dialect = inheritance->config->dialect,
         .write_stats = statistics_write,
         .stats_context = (void *)(uintptr_t)inheritance,
     };
@@ -92,7 +95,7 @@ static void refuse(struct worker *worker, int descriptor)
     message_init(&message);
     message_add(&message, "Too many clients: the limit is %u (--max-clients)",
                 worker->inheritance->config->clients_max);
-    reply_error(&output, STATUS_TOO_MANY_CLIENTS, message_bytes(&message));
+    reply_error(&output, worker->inheritance->config->dialect, STATUS_TOO_MANY_CLIENTS, message_bytes(&message));
     if (!output.failed)
         (void)send(descriptor, output.data, output.size, MSG_NOSIGNAL | MSG_DONTWAIT);
     buffer_deinit(&output);

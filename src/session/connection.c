@@ -27,6 +27,7 @@ static const struct outcome go_on = {.goes_on = true};
 static struct outcome ends(enum connection_end end);
 static struct outcome flush(struct connection *connection);
 static struct outcome wait_until_writable(struct connection *connection, uint64_t since_ms);
+static struct outcome hold(struct connection *connection);
 static struct outcome receive(struct connection *connection);
 static ssize_t receive_some(struct connection *connection, int flags);
 static void rest(struct connection *connection);
@@ -42,9 +43,11 @@ enum connection_end connection_serve(struct session *session, const struct conne
     while (outcome.goes_on) {
         enum session_state state = session_serve(session, CONNECTION_OUTPUT_BYTES);
 
-        if (session_output(session).size > 0)
+        if (state == SESSION_HOLDING && !is_stopped(&connection))
+            outcome = hold(&connection);
+        else if (session_output(session).size > 0)
             outcome = flush(&connection);
-        else if (state == SESSION_WAITING)
+        else if (state == SESSION_WAITING || state == SESSION_HOLDING)
             outcome = receive(&connection);
         else
             outcome = ends(CONNECTION_ENDED_BY_COMMAND);
@@ -74,6 +77,22 @@ static void set_idle_timeout(const struct connection_config *config)
 
     if (config->idle_timeout_ms > 0)
         (void)setsockopt(config->descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+}
+
+/* Is there more of the burst? A signal begins the wait anew: it only becomes longer. */
+static struct outcome hold(struct connection *connection)
+{
+    struct pollfd readable = {.fd = connection->config->descriptor, .events = POLLIN};
+    int found = connection->input_has_ended ? 0 : poll(&readable, 1, (int)FRAMING_SILENCE_MS);
+    ssize_t size;
+
+    if (found == 0)
+        session_silence(connection->session);
+    if (found <= 0)
+        return go_on;
+    size = receive_some(connection, MSG_DONTWAIT);
+    connection->input_has_ended = size == 0;
+    return size >= 0 || errno == EAGAIN || errno == EINTR ? go_on : ends(CONNECTION_FAILED);
 }
 
 static struct outcome receive(struct connection *connection)

@@ -12,6 +12,7 @@ struct job {
     struct message *message;
 };
 
+static enum status say(const struct job *job, enum reply_kind kind);
 static enum status execute_data(const struct job *job);
 static enum status execute_put(const struct job *job, store_transaction number);
 static enum status execute_get(const struct job *job, store_transaction number);
@@ -48,8 +49,7 @@ enum status execute(struct session *session, const struct request *request, stru
     case VERB_ROLLBACK:
         return execute_rollback(&job);
     case VERB_PING:
-        reply_plain(job.output, REPLY_PONG);
-        return STATUS_OK;
+        return say(&job, REPLY_PONG);
     case VERB_HELP:
         reply_help(job.output);
         return STATUS_OK;
@@ -65,6 +65,17 @@ enum status execute(struct session *session, const struct request *request, stru
     return STATUS_INTERNAL;
 }
 
+static enum dialect dialect_of(const struct job *job)
+{
+    return job->session->config.dialect;
+}
+
+static enum status say(const struct job *job, enum reply_kind kind)
+{
+    reply_plain(job->output, dialect_of(job), kind);
+    return STATUS_OK;
+}
+
 /* --- data --- */
 
 static enum status explain_aborted(const struct job *job)
@@ -77,6 +88,23 @@ static enum status explain_aborted(const struct job *job)
     return STATUS_ABORTED;
 }
 
+/* A key of a LOCKING transaction stood in the way: the request's own or, of a COMMIT, one that the store names. */
+static void explain_lock(const struct job *job, enum status status, struct bytes key)
+{
+    bool is_named = key.size > 0;
+
+    if (status == STATUS_LOCK_TIMEOUT)
+        message_add(job->message, "Waited %u ms for %s", job->session->config.lock_timeout_ms,
+                    is_named ? "the key " : "a key");
+    else
+        message_add(job->message, "To wait for %s", is_named ? "the key " : "a key");
+    message_add_bytes(job->message, key);
+    if (status == STATUS_LOCK_TIMEOUT)
+        message_add(job->message, ", which a transaction has locked (--lock-timeout); nothing was changed");
+    else
+        message_add(job->message, " would be a deadlock, nothing was changed: try again");
+}
+
 /* What the status alone does not tell. */
 static enum status explain(const struct job *job, enum status status)
 {
@@ -84,6 +112,11 @@ static enum status explain(const struct job *job, enum status status)
         return status;
     if (status == STATUS_TIMEOUT)
         message_add(job->message, "The transaction was idle for too long and is rolled back (--transaction-timeout)");
+    else if (status == STATUS_LOCK_TIMEOUT || status == STATUS_DEADLOCK)
+        explain_lock(job, status, job->request->key);
+    else if (status == STATUS_DENIED)
+        message_add(job->message, "%s cannot be had in a LOCKING transaction: it locks keys, not their absence",
+                    command_of(job->request->verb)->verb);
     else if (status == STATUS_OUT_OF_MEMORY)
         message_add(job->message, "Out of memory, nothing was changed (--memory)");
     return status;
@@ -105,23 +138,21 @@ static enum status execute_data(const struct job *job)
     return explain(job, functions[job->request->verb](job, number));
 }
 
+/* The reply comes first, since it may have the value in it: nothing is stored whose outcome could not be told. */
 static enum status execute_put(const struct job *job, store_transaction number)
 {
     const struct request *request = job->request;
     const struct session_config *config = &job->session->config;
-    enum status status = store_put(config->store_session, number, request->key, request->value);
+    enum status status;
 
+    reply_stored(job->output, config->dialect, request->key, request->value);
+    if (job->output->failed)
+        return STATUS_INTERNAL;
+    status = store_put(config->store_session, number, request->key, request->value);
     if (status == STATUS_TOO_LARGE)
         message_add(job->message, "Value of %zu bytes: the store takes at most %zu (--memory)", request->value.size,
                     store_value_bytes_max(config->store));
-    if (status == STATUS_OK)
-        reply_plain(job->output, REPLY_STORED);
     return status;
-}
-
-static void write_piece(void *context, struct bytes piece)
-{
-    json_string_piece(context, piece);
 }
 
 static enum status explain_read(const struct job *job, enum status status)
@@ -131,26 +162,31 @@ static enum status explain_read(const struct job *job, enum status status)
     return status;
 }
 
+static void write_piece(void *context, struct bytes piece)
+{
+    json_string_piece(context, piece);
+}
+
 static enum status execute_get(const struct job *job, store_transaction number)
 {
-    struct json_writer writer;
-    struct store_sink sink = {write_piece, &writer};
+    struct bytes key = job->request->key;
+    struct reply_value reply;
+    struct store_sink sink = {write_piece, &reply.writer};
     enum status status;
 
-    reply_result_begin(job->output, &writer);
-    json_string_begin(&writer);
-    status = store_get(job->session->config.store_session, number, job->request->key, &sink);
-    json_string_end(&writer);
-    reply_result_end(&writer);
+    reply_value_begin(&reply, job->output, dialect_of(job), key);
+    status = store_get(job->session->config.store_session, number, key, &sink);
+    reply_value_end(&reply);
     return explain_read(job, status);
 }
 
 static enum status execute_del(const struct job *job, store_transaction number)
 {
-    enum status status = store_del(job->session->config.store_session, number, job->request->key);
+    struct bytes key = job->request->key;
+    enum status status = store_del(job->session->config.store_session, number, key);
 
     if (status == STATUS_OK)
-        reply_plain(job->output, REPLY_DELETED);
+        reply_deleted(job->output, dialect_of(job), key);
     return status;
 }
 
@@ -236,7 +272,7 @@ static enum status execute_start(const struct job *job)
         return refuse_id(job);
     status = session_transactions_start(&job->session->transactions, isolation_of(job));
     if (status == STATUS_OK)
-        reply_plain(job->output, REPLY_STARTED);
+        (void)say(job, REPLY_STARTED);
     return explain_opening(job, status);
 }
 
@@ -249,7 +285,7 @@ static enum status execute_begin(const struct job *job)
         return refuse_id(job);
     status = session_transactions_begin(&job->session->transactions, isolation_of(job), &id);
     if (status == STATUS_OK)
-        reply_begun(job->output, id);
+        reply_begun(job->output, dialect_of(job), id);
     return explain_opening(job, status);
 }
 
@@ -281,9 +317,11 @@ static enum status execute_commit(const struct job *job)
         return refuse_ending(job);
     status = session_transaction_commit(&job->session->transactions, job->transaction, &conflict_key);
     if (status == STATUS_OK)
-        reply_plain(job->output, REPLY_COMMITTED);
+        (void)say(job, REPLY_COMMITTED);
     else if (status == STATUS_CONFLICT)
         explain_conflict(job, conflict_key);
+    else if (status == STATUS_LOCK_TIMEOUT || status == STATUS_DEADLOCK)
+        explain_lock(job, status, conflict_key);
     else if (status == STATUS_ABORTED)
         message_add(job->message, "The transaction was aborted, nothing was committed");
     return explain(job, status);
@@ -294,8 +332,7 @@ static enum status execute_rollback(const struct job *job)
     if (job->transaction == NULL)
         return refuse_ending(job);
     session_transaction_rollback(&job->session->transactions, job->transaction);
-    reply_plain(job->output, REPLY_ROLLED_BACK);
-    return STATUS_OK;
+    return say(job, REPLY_ROLLED_BACK);
 }
 
 /* --- the rest --- */
@@ -319,6 +356,5 @@ static enum status execute_stats(const struct job *job)
 static enum status execute_exit(const struct job *job)
 {
     session_close(job->session);
-    reply_plain(job->output, REPLY_BYE);
-    return STATUS_OK;
+    return say(job, REPLY_BYE);
 }

@@ -3,6 +3,9 @@
 #include "session/session.h"
 
 #include <malloc.h>
+#ifdef HAUSKV_ANSWER_TIMES
+#include <stdio.h>
+#endif
 #include <string.h>
 
 #include "protocol/reply.h"
@@ -19,12 +22,19 @@ struct errand {
     size_t reply_offset;
 };
 
+static bool next_line(struct session *session, struct line *line);
 static void answer(struct session *session, struct line *line);
-static void answer_request(struct session *session, unsigned char *line, struct bytes trimmed);
+static void answer_request(struct session *session, const struct line *line, struct bytes trimmed);
+#ifdef HAUSKV_ANSWER_TIMES
+static void answer_times(struct session *session, const struct errand *errand);
+#endif
 static void answer_too_long(struct session *session, const struct line *line);
 static void answer_http(struct session *session);
+static enum status refuse_tail(struct errand *errand);
 static enum status refuse_ended(uint64_t id, struct errand *errand);
 static enum status refuse_unsayable(struct errand *errand);
+static bool names_transaction(const struct session *session, struct bytes trimmed, uint64_t *id, struct bytes *rest);
+static bool is_no_command(enum status status);
 static bool find_transaction(struct session *session, bool is_named, uint64_t id, struct errand *errand);
 static void refuse(struct session *session, struct errand *errand, enum status status);
 
@@ -35,11 +45,22 @@ enum session_state session_serve(struct session *session, size_t output_bytes_ma
     while (!session->is_closing) {
         if (session->output.size >= output_bytes_max)
             return SESSION_FULL;
-        if (!line_reader_next(&session->lines, &line))
-            return SESSION_WAITING;
+        if (!next_line(session, &line))
+            return framer_is_holding(&session->framer) ? SESSION_HOLDING : SESSION_WAITING;
         answer(session, &line);
     }
     return SESSION_CLOSING;
+}
+
+/* Behind the last line there may be a burst's tail. */
+static bool next_line(struct session *session, struct line *line)
+{
+    if (line_reader_next(&session->lines, line))
+        return true;
+    if (!framer_has_tail(&session->framer))
+        return false;
+    framer_tail_taken(&session->framer);
+    return line_reader_finish(&session->lines, line);
 }
 
 static void answer(struct session *session, struct line *line)
@@ -59,7 +80,7 @@ static void answer(struct session *session, struct line *line)
     else if (line->is_too_long)
         answer_too_long(session, line);
     else
-        answer_request(session, line->data + (trimmed.data - line->data), trimmed);
+        answer_request(session, line, trimmed);
 }
 
 static void errand_init(struct errand *errand, const struct session *session)
@@ -76,8 +97,9 @@ static void count_command(struct session *session, enum verb verb)
         session_counter_add(&session->config.counters->commands[verb], 1);
 }
 
-static void answer_request(struct session *session, unsigned char *line, struct bytes trimmed)
+static void answer_request(struct session *session, const struct line *line, struct bytes trimmed)
 {
+    unsigned char *text = line->data + (trimmed.data - line->data);
     struct bytes rest = trimmed;
     struct errand errand;
     enum status status;
@@ -86,11 +108,12 @@ static void answer_request(struct session *session, unsigned char *line, struct 
     bool has_ended;
 
     errand_init(&errand, session);
-    is_named = !id_set_is_empty(&session->transactions.given) && request_may_name(trimmed, &id, &rest) &&
-               session_transactions_gave(&session->transactions, id);
+    is_named = names_transaction(session, trimmed, &id, &rest);
     has_ended = !find_transaction(session, is_named, id, &errand);
-    status = request_parse(line, is_named ? rest.size : trimmed.size, &errand.request, &errand.message);
+    status = request_parse(text, rest.size, &errand.request, &errand.message);
     count_command(session, errand.request.verb);
+    if (line->is_unfinished && is_no_command(status))
+        status = refuse_tail(&errand);
     if (status == STATUS_OK && has_ended)
         status = refuse_ended(id, &errand);
     else if (status == STATUS_OK)
@@ -99,6 +122,54 @@ static void answer_request(struct session *session, unsigned char *line, struct 
         status = refuse_unsayable(&errand);
     if (status != STATUS_OK)
         refuse(session, &errand, status);
+#ifdef HAUSKV_ANSWER_TIMES
+    answer_times(session, &errand);
+#endif
+}
+
+#ifdef HAUSKV_ANSWER_TIMES
+/* A variant for tests (tests/histories): replies to what ends a transaction, and to single commands, say when it read
+ * and committed. */
+static void answer_times(struct session *session, const struct errand *errand)
+{
+    struct store_times times = store_session_times(session->config.store_session);
+    enum verb verb = errand->request.verb;
+    bool is_end = verb == VERB_COMMIT || verb == VERB_ROLLBACK;
+    bool is_single = errand->transaction == NULL && verb != VERB_START && verb != VERB_BEGIN;
+    char text[64];
+
+    if (session->is_closing || !(is_end || is_single))
+        return;
+    buffer_truncate(&session->output, session->output.size - strlen("}\n"));
+    (void)snprintf(text, sizeof(text), ", \"times\": [%ju, %ju]}\n", (uintmax_t)times.snapshot,
+                   (uintmax_t)times.commit);
+    buffer_append_string(&session->output, text);
+}
+#endif
+
+/* Whether the line's last field is an id of this connection's; then *rest is the line before it. */
+static bool names_transaction(const struct session *session, struct bytes trimmed, uint64_t *id, struct bytes *rest)
+{
+    struct bytes before;
+
+    if (id_set_is_empty(&session->transactions.given) || !request_may_name(trimmed, id, &before) ||
+        !session_transactions_gave(&session->transactions, *id))
+        return false;
+    *rest = before;
+    return true;
+}
+
+/* What the parser says of a line that is none, or is only the beginning of one. */
+static bool is_no_command(enum status status)
+{
+    return status == STATUS_SYNTAX || status == STATUS_UNKNOWN_COMMAND || status == STATUS_INVALID_UTF8;
+}
+
+/* Perhaps it was cut: then it matters little what is wrong with its beginning. */
+static enum status refuse_tail(struct errand *errand)
+{
+    message_add(&errand->message, "; no line end followed");
+    return STATUS_SYNTAX;
 }
 
 static enum status refuse_ended(uint64_t id, struct errand *errand)
@@ -135,7 +206,8 @@ static void answer_too_long(struct session *session, const struct line *line)
 static void answer_http(struct session *session)
 {
     session_counter_add(&session->config.counters->errors[STATUS_SYNTAX], 1);
-    reply_error(&session->output, STATUS_SYNTAX, bytes_from_string("This is not an HTTP server, the connection ends"));
+    reply_error(&session->output, session->config.dialect, STATUS_SYNTAX,
+                bytes_from_string("This is not an HTTP server, the connection ends"));
     session_close(session);
 }
 
@@ -157,7 +229,7 @@ static bool find_transaction(struct session *session, bool is_named, uint64_t id
 static void refuse(struct session *session, struct errand *errand, enum status status)
 {
     buffer_truncate(&session->output, errand->reply_offset);
-    reply_error(&session->output, status, message_bytes(&errand->message));
+    reply_error(&session->output, session->config.dialect, status, message_bytes(&errand->message));
     session_counter_add(&session->config.counters->errors[status], 1);
     if (status == STATUS_NOT_FOUND || status == STATUS_TRANSACTION_OPEN)
         return;
@@ -169,7 +241,7 @@ static void refuse(struct session *session, struct errand *errand, enum status s
 
 bool session_is_valid(const struct session *session)
 {
-    bool lines_are_valid = line_reader_is_valid(&session->lines);
+    bool lines_are_valid = line_reader_is_valid(&session->lines) && framer_is_valid(&session->framer);
     bool output_is_whole = buffer_is_valid(&session->output) && !session->output.failed &&
                            (session->output.size == 0 || session->output.data[session->output.size - 1] == '\n');
     bool transactions_are_valid = session_transactions_is_valid(&session->transactions);
@@ -181,10 +253,11 @@ bool session_is_valid(const struct session *session)
 
 void session_init(struct session *session, const struct session_config *config)
 {
-    REQUIRE(config->store != NULL && config->isolation < ISOLATION_COUNT);
+    REQUIRE(config->store != NULL && config->isolation < ISOLATION_COUNT && config->dialect < DIALECT_COUNT);
     memset(session, 0, sizeof(*session));
     session->config = *config;
     line_reader_init(&session->lines, config->command_bytes_max);
+    framer_init(&session->framer, config->framing);
     buffer_init(&session->output);
     session_transactions_init(&session->transactions, config->store_session, config->counters,
                               config->last_transaction_id);
@@ -199,12 +272,46 @@ void session_deinit(struct session *session)
 
 unsigned char *session_room(struct session *session, size_t *size)
 {
+    *size = 0;
+    if (framer_has_tail(&session->framer))
+        return NULL; /* what comes next belongs to the next burst */
     return line_reader_room(&session->lines, size);
 }
 
 void session_received(struct session *session, size_t size)
 {
+    const struct buffer *inside = &session->lines.buffer;
+
     line_reader_received(&session->lines, size);
+    if (size > 0)
+        framer_received(&session->framer, bytes_slice(buffer_bytes(inside), inside->size - size, size),
+                        inside->size == inside->capacity);
+}
+
+/* Whether the tail could be run as it is. What is wrong with its meaning, such as an id of nobody, it will hear. */
+static bool tail_is_command(const struct session *session)
+{
+    struct bytes tail = line_reader_rest(&session->lines);
+    unsigned char copy[FRAMING_BURST_BYTES_MAX]; /* parsing changes it */
+    struct request request;
+    struct message message;
+    struct bytes trimmed;
+    uint64_t id;
+
+    if (tail.size == 0 || tail.size > sizeof copy)
+        return false;
+    memcpy(copy, tail.data, tail.size);
+    trimmed = request_trim(bytes_from(copy, tail.size));
+    if (trimmed.size == 0)
+        return false;
+    message_init(&message);
+    (void)names_transaction(session, trimmed, &id, &trimmed);
+    return !is_no_command(request_parse(copy + (trimmed.data - copy), trimmed.size, &request, &message));
+}
+
+void session_silence(struct session *session)
+{
+    framer_silence(&session->framer, tail_is_command(session));
 }
 
 struct bytes session_output(const struct session *session)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "platform/clock.h"
+#include "transaction/key_lock.h"
 #include "transaction/transaction.h"
 
 _Static_assert(STORE_KEY_BYTES_MAX == KEY_BYTES_MAX, "the interface promises what the table takes");
@@ -122,8 +123,9 @@ static enum status shared_commit(struct store_session *session, store_transactio
                                  struct bytes *conflict_key)
 {
     enum status status = transaction_commit(participant_of(session), transaction);
+    bool names_a_key = status == STATUS_CONFLICT || status == STATUS_LOCK_TIMEOUT || status == STATUS_DEADLOCK;
 
-    if (conflict_key != NULL && status == STATUS_CONFLICT)
+    if (conflict_key != NULL && names_a_key)
         *conflict_key = participant_of(session)->conflict_key;
     return status;
 }
@@ -169,6 +171,7 @@ static struct engine_options engine_options_of(const struct shared_store_options
         .bytes = options->bytes,
         .shard_count = options->shard_count,
         .is_fresh = options->is_fresh,
+        .lock_timeout_ms = options->lock_timeout_ms,
     };
 }
 
@@ -342,6 +345,7 @@ bool shared_store_tidy(struct store *store)
 {
     bool has_drained = slots_drain_dead(shared(store)->engine) > 0;
 
+    (void)key_locks_tidy(shared(store)->engine);
     return engine_tidy(shared(store)->engine) > 0 || has_drained;
 }
 

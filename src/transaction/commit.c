@@ -59,6 +59,22 @@ static enum status commit_lock_shards(struct commit *commit)
     return STATUS_OK;
 }
 
+/* C1a. Under the shards' locks: before, a LOCKING transaction could get a key and read it between this look and the commit, which
+ * it would then undo. */
+static bool commit_meets_key_lock(struct commit *commit)
+{
+    struct commit_request *request = commit->request;
+
+    if (request->owns_its_keys || !key_locks_exist(commit->engine))
+        return false;
+    for (size_t i = 0; i < request->count; i++)
+        if (key_lock_is_foreign(commit->engine, request->owner, request->writes[i].hash)) {
+            request->awaited_hash = request->writes[i].hash;
+            return true;
+        }
+    return false;
+}
+
 /* Times, never identity: versions come and go. Absent then and absent now is the same answer. */
 static bool read_still_holds(const struct commit *commit, const struct read_entry *read)
 {
@@ -337,6 +353,7 @@ static void commit_finish(struct commit *commit)
     redo_chunks_release(commit->engine->segment, commit->redo_first);
 }
 
+/* STATUS_LOCK_TIMEOUT: it must wait for the key of awaited_hash. */
 static enum status commit_attempt(struct participant *participant, struct commit_request *request)
 {
     struct commit commit = {
@@ -350,6 +367,10 @@ static enum status commit_attempt(struct participant *participant, struct commit
 
     if (status != STATUS_OK)
         return status;
+    if (commit_meets_key_lock(&commit)) {
+        shards_unlock(&commit);
+        return STATUS_LOCK_TIMEOUT;
+    }
     status = commit_validate(&commit);
     if (status == STATUS_OK)
         status = commit_reserve(&commit);
@@ -368,7 +389,7 @@ static enum status commit_attempt(struct participant *participant, struct commit
     return STATUS_OK;
 }
 
-enum status commit_run(struct participant *participant, struct commit_request *request)
+static enum status commit_find_memory(struct participant *participant, struct commit_request *request)
 {
     enum status status = commit_attempt(participant, request);
 
@@ -378,4 +399,40 @@ enum status commit_run(struct participant *participant, struct commit_request *r
         status = commit_attempt(participant, request);
     }
     return status;
+}
+
+/* For the client, who waited in vain. */
+static void awaited_key_note(struct participant *participant, const struct commit_request *request)
+{
+    for (size_t i = 0; i < request->count; i++)
+        if (request->writes[i].hash == request->awaited_hash)
+            conflict_note(participant, request->writes[i].key);
+}
+
+/* K7. Waits for the key that was met holding no other: neither a shard, nor the key that it waited for before. With it, from C1
+ * again. */
+static enum status commit_in_turn(struct participant *participant, struct commit_request *request)
+{
+    enum status status = STATUS_LOCK_TIMEOUT;
+    uint64_t deadline_ns = 0;
+
+    while (status == STATUS_LOCK_TIMEOUT) {
+        uint64_t hash = request->awaited_hash;
+
+        status = key_lock_borrow(participant->engine, request->owner, hash, &deadline_ns);
+        if (status != STATUS_OK) {
+            awaited_key_note(participant, request);
+            return status;
+        }
+        status = commit_find_memory(participant, request);
+        key_lock_return(participant->engine, request->owner, hash);
+    }
+    return status;
+}
+
+enum status commit_run(struct participant *participant, struct commit_request *request)
+{
+    enum status status = commit_find_memory(participant, request);
+
+    return status == STATUS_LOCK_TIMEOUT ? commit_in_turn(participant, request) : status;
 }

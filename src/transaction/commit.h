@@ -3,6 +3,7 @@
 #ifndef HAUSKV_TRANSACTION_COMMIT_H
 #define HAUSKV_TRANSACTION_COMMIT_H
 
+#include "transaction/key_lock.h"
 #include "transaction/transaction.h"
 
 struct commit_write {
@@ -25,10 +26,13 @@ struct commit_request {
     const struct read_set *reads;       /* NULL: nothing to validate */
     uint64_t scanned_shards;
     uint64_t snapshot;
+    struct key_lock_owner owner; /* for whom this waits where somebody has a key */
+    bool owns_its_keys;          /* LOCKING: nobody else can have one of them */
+    uint64_t awaited_hash;       /* of the key that an attempt found to be somebody else's */
 };
 
 /* Runs the recipe; participant->times and conflict_key are set. STATUS_OK, STATUS_CONFLICT, STATUS_OUT_OF_MEMORY,
- * STATUS_UNAVAILABLE; nothing is applied but for STATUS_OK. */
+ * STATUS_UNAVAILABLE, STATUS_LOCK_TIMEOUT, STATUS_DEADLOCK; nothing is applied but for STATUS_OK. */
 enum status commit_run(struct participant *participant, struct commit_request *request);
 
 #endif

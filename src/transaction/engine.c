@@ -30,6 +30,7 @@ enum status engine_create(const struct engine_options *options, struct engine **
         (void)snprintf(reason, SEGMENT_REASON_BYTES, "the segment is too small for %u shards", shard_count);
         goto remove_segment;
     }
+    engine->lock_timeout_ms = options->lock_timeout_ms;
     *result = engine;
     return STATUS_OK;
 

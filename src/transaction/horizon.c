@@ -2,6 +2,7 @@
 #include "platform/clock.h"
 #include "segment/process_table.h"
 #include "transaction/engine.h"
+#include "transaction/key_lock.h"
 
 #define HORIZON_INTERVAL_MIN 8u
 #define HORIZON_INTERVAL_MAX 256u
@@ -74,7 +75,7 @@ void horizon_advance_if_due(struct engine *engine, uint64_t time)
         horizon_advance(engine);
 }
 
-bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms)
+static bool expired_if_idle(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms)
 {
     struct transaction_slot *transaction = &process_slot_at(engine->segment, slot)->transactions[index];
     uint64_t word = atomic_load(&transaction->state);
@@ -84,6 +85,14 @@ bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, ui
     return state_of(word) == TRANSACTION_IDLE && atomic_load(&transaction->idle_since_ms) < idle_before_ms &&
            atomic_compare_exchange_strong(&transaction->state, &word,
                                           (word & ~(uint64_t)3u) | TRANSACTION_EXPIRED);
+}
+
+bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms)
+{
+    if (!expired_if_idle(engine, slot, index, idle_before_ms))
+        return false;
+    key_locks_expire(engine, slot);
+    return true;
 }
 
 unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms)

@@ -6,6 +6,7 @@
 #include "platform/diagnostic.h"
 #include "segment/process_table.h"
 #include "transaction/engine.h"
+#include "transaction/key_lock.h"
 
 #define COMMITTED(word) ((word) != 0)
 
@@ -155,13 +156,16 @@ static void transactions_drain(struct process_slot *slot)
 }
 
 /* The pins go first: the dead read nothing any more, and where the slot must
- * stay as it is they would hold back the horizon for good. */
+ * stay as it is they would hold back the horizon for good. So do the keys: they
+ * would be waited for in vain, and what the dead committed is published by whoever
+ * inherits its shard before anybody reads it. */
 enum status slot_drain(struct engine *engine, unsigned number)
 {
     struct process_slot *slot = process_slot_at(engine->segment, number);
     enum status status;
 
     transactions_drain(slot);
+    key_locks_drain(engine, number);
     status = pending_drain(engine, slot);
     if (status != STATUS_OK)
         return status;
@@ -187,7 +191,7 @@ static bool drain_need_not_wait(struct engine *engine, const struct process_slot
         else if (status == STATUS_TIMEOUT)
             return false;
     }
-    return true;
+    return key_locks_can_be_entered(engine);
 }
 
 static bool dead_slot_drain(struct engine *engine, unsigned number)
@@ -227,7 +231,9 @@ unsigned slots_drain_dead(struct engine *engine)
 
 static bool process_holds_lock(const struct engine *engine, pid_t pid)
 {
-    bool holds = robust_mutex_is_held_by(&engine->segment->header->slots_mutex, pid);
+    const struct segment_header *header = engine->segment->header;
+    bool holds = robust_mutex_is_held_by(&header->slots_mutex, pid) ||
+                 robust_mutex_is_held_by(&header->key_lock_mutex, pid);
 
     for (unsigned shard = 0; !holds && shard < engine->table.shard_count; shard++)
         holds = robust_mutex_is_held_by(&table_shard(&engine->table, shard)->mutex, pid);
@@ -237,7 +243,8 @@ static bool process_holds_lock(const struct engine *engine, pid_t pid)
 bool slot_is_holding(const struct engine *engine, unsigned number)
 {
     const struct process_slot *slot = process_slot_at(engine->segment, number);
-    bool is_holding = atomic_load(&slot->single_pin) != PIN_NONE || COMMITTED(atomic_load(&slot->commit.word));
+    bool is_holding = atomic_load(&slot->single_pin) != PIN_NONE || COMMITTED(atomic_load(&slot->commit.word)) ||
+                      atomic_load(&slot->key_locks.count) != 0;
 
     for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
         unsigned state = atomic_load(&slot->transactions[i].state) & 3u;
@@ -254,6 +261,7 @@ bool segment_repair(struct engine *engine, struct engine_restart *report)
     unsigned count = process_slot_count(segment);
 
     process_table_reset_locks(segment);
+    key_locks_rebuild(engine);
     for (unsigned number = 0; number < count; number++) {
         const struct commit_record *commit = &process_slot_at(segment, number)->commit;
 
@@ -289,6 +297,7 @@ void engine_bury(struct engine *engine, pid_t dead)
     for (unsigned number = 0; number < slot_count; number++)
         locks += robust_mutex_bury(&process_slot_at(engine->segment, number)->life, dead);
     locks += robust_mutex_bury(&engine->segment->header->slots_mutex, dead);
+    locks += robust_mutex_bury(&engine->segment->header->key_lock_mutex, dead);
     if (locks > 0)
         diagnostic_warning("process %d left %u locks to us that the kernel had not passed on", (int)dead, locks);
 }

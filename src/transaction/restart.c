@@ -70,6 +70,7 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
         status = repair(engine, report, reason);
     if (status != STATUS_OK)
         goto detach_segment;
+    engine->lock_timeout_ms = options->lock_timeout_ms;
     *result = engine;
     return STATUS_OK;
 

@@ -33,6 +33,8 @@ static enum status scan_begin(struct scan *scan, struct participant *participant
 {
     enum status status;
 
+    if (number != TRANSACTION_SINGLE && participant->transactions[number - 1].isolation == ISOLATION_LOCKING)
+        return STATUS_DENIED;
     *scan = (struct scan){.engine = participant->engine, .prefix = prefix};
     status = statement_begin(&scan->statement, participant, number, true);
     if (status != STATUS_OK)

@@ -7,6 +7,7 @@
 #include "commit.h"
 #include "platform/clock.h"
 #include "statement.h"
+#include "transaction/key_lock.h"
 
 static uint64_t state_word(uint64_t sequence, enum transaction_state state)
 {
@@ -112,6 +113,8 @@ static void transaction_end(struct participant *participant, unsigned number)
 
     transaction_log_clear(&transaction->log, participant->engine->segment);
     read_set_clear(&transaction->reads);
+    if (is_locking(transaction))
+        key_locks_release(participant->engine, key_lock_owner_of(participant, number));
     transaction->scanned_shards = 0;
     transaction->is_open = false;
     transaction->state_word = state_word((transaction->state_word >> 2) + 1, TRANSACTION_FREE);
@@ -127,8 +130,6 @@ enum status transaction_begin(struct participant *participant, enum isolation is
     unsigned index = 0;
 
     REQUIRE(isolation < ISOLATION_COUNT);
-    if (isolation == ISOLATION_LOCKING)
-        return STATUS_DENIED;
     while (index < TRANSACTION_COUNT_MAX && participant->transactions[index].is_open)
         index++;
     if (index == TRANSACTION_COUNT_MAX)
@@ -160,38 +161,41 @@ enum status transaction_begin_snapshot(struct participant *participant, unsigned
 
 /* --- reading --- */
 
-static bool pins_its_snapshot(const struct transaction *transaction)
-{
-    return transaction != NULL && transaction->isolation == ISOLATION_SERIALIZABLE;
-}
-
 static _Atomic uint64_t *statement_pin(const struct statement *statement)
 {
     return statement->transaction == NULL ? &statement->participant->slot->single_pin
                                           : &slot_of(statement->participant, statement->number)->pin;
 }
 
-enum status statement_begin(struct statement *statement, struct participant *participant, unsigned number,
-                            bool wants_snapshot)
+static enum status statement_enter(struct statement *statement, struct participant *participant, unsigned number)
 {
-    enum status status;
-
     *statement = (struct statement){.participant = participant, .number = number, .snapshot = TIME_INFINITE};
-    if (number != TRANSACTION_SINGLE) {
-        statement->transaction = transaction_of(participant, number);
-        status = transaction_enter(participant, number);
-        if (status != STATUS_OK)
-            return status;
-    }
+    if (number == TRANSACTION_SINGLE)
+        return STATUS_OK;
+    statement->transaction = transaction_of(participant, number);
+    return transaction_enter(participant, number);
+}
+
+static void statement_protect(struct statement *statement, bool wants_snapshot)
+{
     if (pins_its_snapshot(statement->transaction)) {
         statement->snapshot = statement->transaction->snapshot;
-        return STATUS_OK;
+        return;
     }
     /* What a lock shows now cannot be freed while everything is pinned. */
     atomic_store(statement_pin(statement), PIN_EVERYTHING);
     if (wants_snapshot)
-        statement->snapshot = atomic_load(&participant->engine->segment->header->clock);
-    return STATUS_OK;
+        statement->snapshot = atomic_load(&statement->participant->engine->segment->header->clock);
+}
+
+enum status statement_begin(struct statement *statement, struct participant *participant, unsigned number,
+                            bool wants_snapshot)
+{
+    enum status status = statement_enter(statement, participant, number);
+
+    if (status == STATUS_OK)
+        statement_protect(statement, wants_snapshot);
+    return status;
 }
 
 void statement_end(const struct statement *statement)
@@ -244,11 +248,10 @@ static enum status shared_get(struct statement *statement, uint64_t hash, struct
 }
 
 /* What the transaction itself wrote comes first; only what it read from others is validated. */
-static enum status statement_get(struct statement *statement, struct bytes key, struct value_view *view)
+static enum status statement_get(struct statement *statement, uint64_t hash, struct bytes key, struct value_view *view)
 {
     const struct segment *segment = statement->participant->engine->segment;
     struct transaction *transaction = statement->transaction;
-    uint64_t hash = table_hash(&statement->participant->engine->table, key);
     struct log_write write;
     enum status status;
     enum status noted;
@@ -274,16 +277,24 @@ static enum status statement_get(struct statement *statement, struct bytes key, 
 enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
                             struct value_view *view)
 {
+    uint64_t hash = table_hash(&participant->engine->table, key);
     struct statement statement;
     enum status status;
 
     REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     if (number == TRANSACTION_SINGLE)
         participant->times = (struct transaction_times){0};
-    status = statement_begin(&statement, participant, number, false);
+    status = statement_enter(&statement, participant, number);
     if (status != STATUS_OK)
         return status;
-    status = statement_get(&statement, key, view);
+    if (key_locks_exist(participant->engine) || is_locking(statement.transaction))
+        status = statement_await_key(&statement, hash, key);
+    if (status == STATUS_OK) {
+        statement_protect(&statement, false);
+        status = statement_get(&statement, hash, key, view);
+    }
+    if (statement.has_borrowed)
+        key_lock_return(participant->engine, key_lock_owner_of(participant, number), hash);
     if (status != STATUS_OK)
         statement_end(&statement);
     return status;
@@ -308,6 +319,21 @@ struct bytes value_view_piece(const struct value_view *view, size_t offset)
 
 /* --- writing --- */
 
+static enum status log_append_find_memory(struct participant *participant, unsigned number, enum redo_kind kind,
+                                          uint64_t hash, struct bytes key, struct bytes value)
+{
+    struct transaction *transaction = transaction_of(participant, number);
+    struct engine *engine = participant->engine;
+
+    for (unsigned attempt = 1;; attempt++) {
+        enum status status = transaction_log_append(&transaction->log, engine->segment, participant->slot_number, kind,
+                                                    hash, key, value);
+
+        if (status != STATUS_OUT_OF_MEMORY || attempt == MEMORY_ATTEMPTS_MAX || !engine_reclaim(engine))
+            return status;
+    }
+}
+
 static enum status log_append(struct participant *participant, unsigned number, enum redo_kind kind,
                               struct bytes key, struct bytes value)
 {
@@ -320,12 +346,10 @@ static enum status log_append(struct participant *participant, unsigned number, 
     status = transaction_enter(participant, number);
     if (status != STATUS_OK)
         return status;
-    for (unsigned attempt = 1;; attempt++) {
-        status = transaction_log_append(&transaction->log, engine->segment, participant->slot_number, kind, hash, key,
-                                        value);
-        if (status != STATUS_OUT_OF_MEMORY || attempt == MEMORY_ATTEMPTS_MAX || !engine_reclaim(engine))
-            break;
-    }
+    if (transaction->isolation == ISOLATION_LOCKING)
+        status = key_lock_keep(engine, key_lock_owner_of(participant, number), hash);
+    if (status == STATUS_OK)
+        status = log_append_find_memory(participant, number, kind, hash, key, value);
     transaction_leave(participant, number);
     return status;
 }
@@ -343,7 +367,11 @@ static enum status single_write(struct participant *participant, enum redo_kind 
         .value = value,
         .value_size = value.size,
     };
-    struct commit_request request = {.writes = &write, .count = 1};
+    struct commit_request request = {
+        .writes = &write,
+        .count = 1,
+        .owner = key_lock_owner_of(participant, TRANSACTION_SINGLE),
+    };
     enum status status;
 
     participant->times = (struct transaction_times){0};
@@ -387,8 +415,9 @@ static struct commit_write commit_write_of(const struct participant *participant
     };
 }
 
-static enum status log_commit(struct participant *participant, const struct transaction *transaction)
+static enum status log_commit(struct participant *participant, unsigned number)
 {
+    const struct transaction *transaction = transaction_of(participant, number);
     size_t count = transaction->log.count;
     struct log_write *log_writes = calloc(count, sizeof(*log_writes));
     struct commit_write *writes = calloc(count, sizeof(*writes));
@@ -403,6 +432,8 @@ static enum status log_commit(struct participant *participant, const struct tran
             .reads = validates ? &transaction->reads : NULL,
             .scanned_shards = validates ? transaction->scanned_shards : 0,
             .snapshot = transaction->snapshot,
+            .owner = key_lock_owner_of(participant, number),
+            .owns_its_keys = transaction->isolation == ISOLATION_LOCKING,
         };
 
         transaction_log_sorted(&transaction->log, participant->engine->segment, log_writes);
@@ -422,7 +453,7 @@ enum status transaction_commit(struct participant *participant, unsigned number)
 
     participant->times = (struct transaction_times){.snapshot = transaction->snapshot};
     if (status == STATUS_OK && transaction->log.count > 0)
-        status = log_commit(participant, transaction);
+        status = log_commit(participant, number);
     transaction_end(participant, number);
     if (participant->times.commit != 0)
         horizon_advance_if_due(participant->engine, participant->times.commit);

@@ -1,6 +1,7 @@
 /* Everything that must be true of a segment in which nobody is. */
 #include "segment/process_table.h"
 #include "transaction/engine.h"
+#include "transaction/key_lock.h"
 
 /* Before any slot is looked at: where they are said to be is where they are. */
 static bool slot_blocks_are_valid(const struct segment *segment, const char **reason)
@@ -82,7 +83,7 @@ static bool owners_are_valid(const struct engine *engine, const char **reason)
 bool segment_is_valid(const struct engine *engine, const char **reason)
 {
     if (!segment_header_is_valid(engine->segment, reason) || !slots_are_valid(engine, reason) ||
-        !owners_are_valid(engine, reason))
+        !owners_are_valid(engine, reason) || !key_locks_are_valid(engine, reason))
         return false;
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
         if (!table_shard_is_valid(&engine->table, shard, reason))

@@ -155,7 +155,9 @@ static void violation_note(struct explorer *explorer, const struct batch_entry *
 /* A second death can only be noted where the operation writes, and only where a write finds memory. */
 static bool is_intruded(const struct explorer *explorer, const struct batch_entry *entry)
 {
-    return entry->recover_step < 0 && !explorer->scene->is_full && explorer->scene->write_count > 0;
+    const struct scene *scene = explorer->scene;
+
+    return entry->recover_step < 0 && !scene->is_full && !scene->has_key_locks && scene->write_count > 0;
 }
 
 static const char *heir_check(const struct explorer *explorer, const struct batch_entry *entry, unsigned char *image,

@@ -10,6 +10,7 @@
 
 #include "support/process.h"
 #include "support/store_random.h"
+#include "transaction/key_lock.h"
 
 #define MEETING_BYTES ((size_t)64 << 10)
 #define VERDICT_SECONDS_MAX 5u /* of milliseconds' work: what does not end is wrong */
@@ -82,6 +83,53 @@ static const char *validity(const struct scene *scene)
     const char *reason;
 
     return segment_is_valid(scene->engine, &reason) ? NULL : reason;
+}
+
+/* --- what a LOCKING transaction has read stays so until it ends --- */
+
+static int x_of_locking;
+
+static bool is_key_lock_mutex_free(const struct scene *scene)
+{
+    uint32_t *word = (uint32_t *)(void *)&scene->engine->segment->header->key_lock_mutex;
+
+    return __atomic_load_n(word, __ATOMIC_RELAXED) == 0;
+}
+
+static void x_to_be_written(struct scene *scene)
+{
+    scene_put(scene, key_x(scene), 10);
+    scene_will_put(scene, key_x(scene), 20);
+    scene->engine->lock_timeout_ms = 1; /* the writer waits in vain, or not at all */
+}
+
+static enum status writes_x(struct performer *performer)
+{
+    return scene_do(performer->scene, performer->participant, TRANSACTION_SINGLE, 0);
+}
+
+static void locks_x_if_it_can(struct scene *scene)
+{
+    if (!is_shard_free(scene, 0) || !is_key_lock_mutex_free(scene) || key_locks_exist(scene->engine))
+        return;
+    must(transaction_begin(scene->author, ISOLATION_LOCKING, &others_transaction));
+    has_met = true;
+    x_of_locking = size_seen(scene->author, others_transaction, scene, key_x(scene));
+}
+
+static const char *x_has_stayed(struct scene *scene, enum status act_answer)
+{
+    int x;
+
+    if (!has_met)
+        return act_answer == STATUS_OK ? validity(scene) : status_code(act_answer);
+    x = size_seen(scene->author, others_transaction, scene, key_x(scene));
+    must(transaction_commit(scene->author, others_transaction));
+    if (x_of_locking != x)
+        return "LOCKING reads a key twice, and finds two values";
+    if ((act_answer == STATUS_OK) != (x == 20))
+        return status_code(act_answer);
+    return validity(scene);
 }
 
 /* --- a snapshot taken in the middle of a commit sees all of it or nothing --- */
@@ -329,6 +377,7 @@ static void begins_anew_and_overwrites(struct scene *scene)
 }
 
 const struct meeting meetings[] = {
+    {"locking_meets_put", x_to_be_written, NULL, writes_x, locks_x_if_it_can, x_has_stayed, 7},
     {"snapshot_meets_commit", x_and_y_to_be_written, begins_and_writes, commits, reads_x_if_it_can, sees_all_or_nothing,
      0},
     {"commit_meets_commit", y_to_be_written, reads_x_writes_y, commits, commits_or_waits, one_loses, 0},

@@ -2,8 +2,11 @@
  * do what its name says. */
 #include "crash/explorer.h"
 
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "transaction/key_lock.h"
 
 #define SHARDS 4u
 
@@ -580,6 +583,190 @@ static void a_dead_commit_and_a_write(struct scene *scene)
     scene_will_put(scene, scene_key_in(scene, 0, 5), 30);
 }
 
+/* --- key locks --- */
+
+static unsigned lockers_key(const struct scene *scene)
+{
+    return scene_key_in(scene, 2, 0);
+}
+
+static unsigned locked_key(const struct scene *scene)
+{
+    return scene_key_in(scene, 1, 0);
+}
+
+/* What `gets` gets belongs to somebody. */
+static void a_locked_key(struct scene *scene)
+{
+    some_keys(scene);
+    scene_lock(scene, locked_key(scene));
+    scene->engine->lock_timeout_ms = 1;
+}
+
+static void a_locker(struct scene *scene)
+{
+    some_keys(scene);
+    scene_lock(scene, lockers_key(scene));
+    scene->engine->lock_timeout_ms = 1; /* should it wait where it must not */
+}
+
+static void only_locked_keys(struct scene *scene)
+{
+    some_keys(scene);
+    scene->has_key_locks = true;
+}
+
+/* What was a value is in the next chunk still. */
+static void only_locked_keys_and_used_chunks(struct scene *scene)
+{
+    unsigned key = scene_key_in(scene, 3, 5);
+
+    only_locked_keys(scene);
+    scene_put(scene, key, 3 * CHUNK_BYTES);
+    scene_del(scene, key);
+    participant_close(scene->witness);
+    scene->witness = NULL;
+    (void)engine_clean(scene->engine);
+}
+
+static void write_of_a_locked_key(struct scene *scene)
+{
+    a_locked_key(scene);
+    scene_tries_to_put(scene, locked_key(scene), 24);
+}
+
+static void deletion_of_a_locked_key(struct scene *scene)
+{
+    a_locked_key(scene);
+    scene_tries_to_put(scene, locked_key(scene), 24);
+    scene->writes[0].kind = REDO_DEL;
+}
+
+static void locked_writes(struct scene *scene)
+{
+    a_locker(scene);
+    scene_will_put(scene, locked_key(scene), 24);
+    scene_will_put(scene, scene_key_in(scene, 3, 5), 40);
+}
+
+static void locked_writes_that_are_lost(struct scene *scene)
+{
+    a_locker(scene);
+    scene_tries_to_put(scene, locked_key(scene), 24);
+    scene_tries_to_put(scene, scene_key_in(scene, 3, 5), 40);
+}
+
+static void begins_locking(struct performer *performer)
+{
+    enum status status = transaction_begin(performer->participant, ISOLATION_LOCKING, &performer->transaction);
+
+    REQUIRE(status == STATUS_OK);
+}
+
+/* As many keys as leave one lock of the slot's own free, or more. */
+static void locks_keys(struct performer *performer, unsigned count)
+{
+    begins_locking(performer);
+    for (unsigned nth = 0; nth < count; nth++) {
+        struct bytes key = scene_key(performer->scene, scene_key_in(performer->scene, 0, 10 + nth));
+        struct value_view view;
+        enum status status = transaction_get(performer->participant, performer->transaction, key, &view);
+
+        REQUIRE(status == STATUS_NOT_FOUND);
+    }
+}
+
+static void locks_three_keys(struct performer *performer)
+{
+    locks_keys(performer, SLOT_KEY_LOCKS_BUILT_IN - 1);
+}
+
+static void locks_many_keys_and_one_is_waited_for(struct performer *performer)
+{
+    locks_keys(performer, (unsigned)KEY_LOCK_CHUNK_LOCKS + 3);
+    scene_locker_waits(performer->scene, scene_key_in(performer->scene, 0, 12));
+}
+
+static void locks_and_writes_and_is_waited_for(struct performer *performer)
+{
+    begins_locking(performer);
+    writes(performer, performer->scene->write_count);
+    scene_locker_waits(performer->scene, locked_key(performer->scene));
+}
+
+static void commits_later(struct performer *performer)
+{
+    enum status status = transaction_begin(performer->participant, ISOLATION_READ_COMMITTED, &performer->transaction);
+
+    REQUIRE(status == STATUS_OK);
+    writes(performer, performer->scene->write_count);
+}
+
+/* It wants what the locker has, who wants what it has. */
+static enum status gets_the_lockers(struct performer *performer)
+{
+    struct value_view view;
+    struct bytes key = scene_key(performer->scene, lockers_key(performer->scene));
+
+    return transaction_get(performer->participant, performer->transaction, key, &view);
+}
+
+/* The other transaction of this process has a key, is waited for, and is idle; this one expires it. */
+static void an_idle_owner(struct performer *performer)
+{
+    locks_keys(performer, 2);
+    scene_locker_waits(performer->scene, scene_key_in(performer->scene, 0, 10));
+}
+
+static enum status expires_own(struct performer *performer)
+{
+    bool has_expired = transaction_expire(performer->scene->engine, performer->participant->slot_number,
+                                          performer->transaction - 1, UINT64_MAX);
+
+    return has_expired ? STATUS_OK : STATUS_TIMEOUT;
+}
+
+static enum status tidies(struct performer *performer)
+{
+    return key_locks_tidy(performer->scene->engine) ? STATUS_OK : STATUS_TIMEOUT;
+}
+
+static void somebody_dies_with_keys(struct scene *scene, bool is_inside)
+{
+    pid_t child;
+
+    a_locker(scene);
+    participant_close(scene->author);
+    scene->author = NULL;
+    child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        struct stepper_report report = {0};
+        struct performer performer = {.scene = scene, .report = &report};
+        enum status status = opens(&performer);
+
+        REQUIRE(status == STATUS_OK);
+        locks_many_keys_and_one_is_waited_for(&performer);
+        if (is_inside) {
+            (void)robust_mutex_lock(&scene->engine->segment->header->key_lock_mutex);
+            memset(scene->engine->segment->header->key_lock_buckets, 0,
+                   sizeof(scene->engine->segment->header->key_lock_buckets));
+        }
+        _exit(0);
+    }
+    (void)waitpid(child, NULL, 0);
+}
+
+static void a_dead_owner(struct scene *scene)
+{
+    somebody_dies_with_keys(scene, false);
+}
+
+static void a_death_inside(struct scene *scene)
+{
+    somebody_dies_with_keys(scene, true);
+}
+
 /* Small segments, so that a copy is cheap: a page needs few keys to split, and four shards are the usual. */
 #define SMALL .bytes = (size_t)96 << 10, .shard_count = SHARDS
 #define SMALLER(shards) .bytes = (size_t)64 << 10, .shard_count = (shards)
@@ -650,5 +837,29 @@ const struct operation operations[] = {
     {.name = "recovery/slots_first", SMALL, .arrange = a_dead_commit, .act = drains, .opens_itself = true},
     {.name = "recovery/shards_first", SMALL, .arrange = a_dead_commit, .act = recovers_shards_first,
      .opens_itself = true},
+    {.name = "lock/free_key", SMALL, .arrange = only_locked_keys, .prepare = begins_locking, .act = gets,
+     .level_two_every = 1},
+    {.name = "lock/needs_a_chunk", SMALL, .arrange = only_locked_keys_and_used_chunks, .prepare = locks_three_keys,
+     .act = gets, .level_two_every = 8},
+    {.name = "lock/waits_in_vain", SMALL, .arrange = a_locked_key, .prepare = begins_locking, .act = gets,
+     .answer = STATUS_LOCK_TIMEOUT, .level_two_every = 1},
+    {.name = "lock/get_waits_in_vain", SMALL, .arrange = a_locked_key, .act = gets, .answer = STATUS_LOCK_TIMEOUT},
+    {.name = "lock/put_waits_in_vain", SMALL, .arrange = write_of_a_locked_key, .act = does_single,
+     .answer = STATUS_LOCK_TIMEOUT},
+    {.name = "lock/del_waits_in_vain", SMALL, .arrange = deletion_of_a_locked_key, .act = does_single,
+     .answer = STATUS_LOCK_TIMEOUT},
+    {.name = "lock/commit_waits_in_vain", SMALL, .arrange = write_of_a_locked_key, .prepare = commits_later,
+     .act = commits, .answer = STATUS_LOCK_TIMEOUT},
+    {.name = "lock/deadlock", SMALL, .arrange = locked_writes_that_are_lost,
+     .prepare = locks_and_writes_and_is_waited_for, .act = gets_the_lockers, .answer = STATUS_DEADLOCK},
+    {.name = "lock/commit_of_what_is_waited_for", SMALL, .arrange = locked_writes,
+     .prepare = locks_and_writes_and_is_waited_for, .act = commits, .level_two_every = 8},
+    {.name = "lock/rollback_of_many", SMALL, .arrange = a_locker, .prepare = locks_many_keys_and_one_is_waited_for,
+     .act = rolls_back, .level_two_every = 64},
+    {.name = "lock/expiry", SMALL, .arrange = a_locker, .prepare = an_idle_owner, .act = expires_own,
+     .level_two_every = 4},
+    {.name = "lock/drain_of_an_owner", SMALL, .arrange = a_dead_owner, .act = drains, .opens_itself = true},
+    {.name = "lock/heir", SMALL, .arrange = a_death_inside, .act = tidies, .opens_itself = true,
+     .level_two_every = 64},
 };
 const size_t operation_count = sizeof(operations) / sizeof(operations[0]);

@@ -1,5 +1,7 @@
 #include "crash/scene.h"
 
+#include "transaction/key_lock.h"
+
 #include <linux/futex.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,6 +63,8 @@ void scene_close(struct scene *scene)
     participant_close(scene->bystander);
     if (scene->witness != NULL)
         participant_close(scene->witness);
+    if (scene->locker != NULL)
+        participant_close(scene->locker);
     for (size_t i = 0; i < scene->write_count; i++)
         free((void *)(uintptr_t)scene->writes[i].value.data);
     engine_detach(scene->engine);
@@ -158,6 +162,33 @@ void scene_witness(struct scene *scene)
     memcpy(scene->witnessed, scene->before, sizeof(scene->before));
 }
 
+void scene_lock(struct scene *scene, unsigned key)
+{
+    struct value_view view;
+    enum status status;
+
+    must(participant_open(scene->engine, &scene->locker));
+    must(transaction_begin(scene->locker, ISOLATION_LOCKING, &scene->locker_number));
+    status = transaction_get(scene->locker, scene->locker_number, scene_key(scene, key), &view);
+    if (status == STATUS_OK)
+        transaction_get_done(scene->locker, scene->locker_number);
+    REQUIRE(status == STATUS_OK || status == STATUS_NOT_FOUND);
+    scene->has_key_locks = true;
+}
+
+void scene_locker_waits(const struct scene *scene, unsigned key)
+{
+    struct segment *segment = scene->engine->segment;
+    struct key_lock *lock = key_lock_at(segment, scene->locker->slot->key_locks.free);
+
+    REQUIRE(lock != NULL);
+    lock->hash = table_hash(&scene->engine->table, scene_key(scene, key));
+    lock->transaction = scene->locker_number - 1;
+    lock->ticket = ++segment->header->key_lock_ticket;
+    atomic_store(&lock->state, KEY_LOCK_WAITS);
+    key_locks_rebuild(scene->engine);
+}
+
 void scene_settle(struct scene *scene)
 {
     memcpy(scene->before, scene->after, sizeof(scene->after));
@@ -247,6 +278,7 @@ const char *scene_recover(struct engine *engine, enum scene_heir heir)
     else
         are_done = slots_recover(engine) && shards_recover(engine);
     slots_mutex_recover(engine);
+    are_done = key_locks_tidy(engine) && are_done;
     return are_done ? NULL : "recovery answers unavailable";
 }
 
@@ -380,6 +412,20 @@ static const char *phantom_check(const struct scene *scene, struct participant *
     if (status == STATUS_OK)
         status = transaction_commit(witness, scene->witness_of_phantoms);
     return status == STATUS_CONFLICT ? NULL : wrong("a phantom: who counted may commit, %s", status_code(status));
+}
+
+/* The dead have no keys any more, so nobody waits; and when the locker goes, nobody has one. */
+static const char *key_locks_check(const struct scene *scene, struct engine *copy, enum scene_heir heir)
+{
+    struct participant *locker;
+
+    if (scene->locker != NULL && heir != HEIR_RESTARTS) {
+        locker = participant_in(scene->locker, copy);
+        if (locker->slot->key_locks.waiting != 0)
+            return wrong("somebody waits still for a key of the dead");
+        transaction_rollback(locker, scene->locker_number);
+    }
+    return key_locks_exist(copy) ? wrong("somebody has a key still") : NULL;
 }
 
 static const char *witness_check(const struct scene *scene, struct engine *copy, const struct scene_value *expected)
@@ -560,6 +606,9 @@ const char *scene_check(const struct scene *scene, struct engine *copy, enum sce
     struct participant *reader;
 
     if (!segment_is_valid(copy, &fault))
+        return fault;
+    fault = key_locks_check(scene, copy, heir);
+    if (fault != NULL)
         return fault;
     if (participant_open(copy, &reader) != STATUS_OK)
         return wrong("nobody can open a session any more");

@@ -36,6 +36,9 @@ struct scene {
     unsigned witness_number;
     unsigned witness_of_phantoms; /* another transaction of it, of the same snapshot */
     bool may_witness_expire;
+    struct participant *locker; /* has a LOCKING transaction with a key, and may wait for another; in the test's process; NULL: none */
+    unsigned locker_number;
+    bool has_key_locks; /* the operation's process has keys: whoever writes them before it is drained would wait */
     bool is_full; /* OUT_OF_MEMORY is an answer to whoever uses the store further, until something is deleted */
     struct scene_value before[SCENE_KEYS];
     struct scene_value after[SCENE_KEYS];
@@ -72,6 +75,11 @@ void scene_note(struct scene *scene, unsigned key, size_t size);
 
 /* From now on somebody reads what is there now. */
 void scene_witness(struct scene *scene);
+
+/* From now on somebody's LOCKING transaction has a key. */
+void scene_lock(struct scene *scene, unsigned key);
+/* Makes it wait for another key, as if its process slept in the middle of a command. Any process, while nobody else is inside. */
+void scene_locker_waits(const struct scene *scene, unsigned key);
 
 /* The operation becomes history: what is after is before. */
 void scene_settle(struct scene *scene);

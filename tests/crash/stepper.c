@@ -211,6 +211,7 @@ void stepper_bury(const struct engine *copy, pid_t dead_thread)
     unsigned slots = process_slot_count(copy->segment);
 
     mutex_bury(&copy->segment->header->slots_mutex, dead_thread);
+    mutex_bury(&copy->segment->header->key_lock_mutex, dead_thread);
     for (unsigned shard = 0; shard < copy->table.shard_count; shard++)
         mutex_bury(&table_shard(&copy->table, shard)->mutex, dead_thread);
     for (unsigned slot = 0; slot < slots; slot++)
@@ -222,6 +223,7 @@ void stepper_scrub(const struct engine *copy)
     unsigned slots = process_slot_count(copy->segment);
 
     mutex_scrub(&copy->segment->header->slots_mutex);
+    mutex_scrub(&copy->segment->header->key_lock_mutex);
     for (unsigned shard = 0; shard < copy->table.shard_count; shard++)
         mutex_scrub(&table_shard(&copy->table, shard)->mutex);
     for (unsigned number = 0; number < slots; number++) {

@@ -20,6 +20,8 @@ CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
 DIALECT = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Iinclude", "-DHAUSKV_CHUNK_BYTES=2048", "-w", "-O1"]
 LIBRARIES = ["-lsodium", "-lcriterion", "-lcjson", "-pthread"]
 PROGRAMS = {
+    "unit": sorted("tests/unit/transaction/" + name for name in os.listdir("tests/unit/transaction")
+                   if name.endswith(".c")),
     "stepper": ["tests/crash/program_stepper.c"],
     "recoverer": ["tests/crash/program_stepper.c"],
     "model": sorted("tests/model/" + name for name in os.listdir("tests/model")
@@ -95,7 +97,7 @@ def run(fault, program):
     """Whether the tests fail, and what they say."""
     environment = dict(os.environ, HAUSKV_CRASH_ONLY=fault.filter,
                        HAUSKV_CRASH_LEVEL="0" if fault.program == "recoverer" else "1")
-    arguments = ["--filter", fault.filter] if fault.program == "model" else []
+    arguments = ["--filter", fault.filter] if fault.program in ("model", "unit") else []
     process = subprocess.run(["timeout", "-k", "5", str(TIME_LIMIT_SECONDS), program, *arguments], env=environment,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              encoding="utf-8", errors="replace", check=False)

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 #include "model/model_store.h"
+#include "store/shared_store.h"
 #include "support/store_buffer.h"
 #include "support/store_random.h"
+#include "transaction/engine.h"
 
 #define TRANSACTIONS_TRIED_MAX (STORE_TRANSACTIONS_MAX + 1)
 #define LINES_KEPT 40u
@@ -212,13 +214,22 @@ static void choose_slot_for(struct comparison *comparison, struct operation *ope
         operation->slot = 0;
 }
 
+static enum isolation choose_isolation(struct comparison *comparison)
+{
+    unsigned locking_percent = comparison->mix->locking_percent;
+
+    if (locking_percent > 0 && store_random_below(&comparison->random, 100) < locking_percent)
+        return ISOLATION_LOCKING;
+    return store_random_below(&comparison->random, 4) < 3 ? ISOLATION_SERIALIZABLE : ISOLATION_READ_COMMITTED;
+}
+
 static void choose(struct comparison *comparison, struct operation *operation)
 {
     struct store_random *random = &comparison->random;
 
     operation->kind = choose_kind(comparison);
     operation->session = (unsigned)store_random_below(random, comparison->mix->session_count);
-    operation->isolation = store_random_below(random, 4) < 3 ? ISOLATION_SERIALIZABLE : ISOLATION_READ_COMMITTED;
+    operation->isolation = choose_isolation(comparison);
     operation->slot = 0;
     if (operation->kind != REOPEN)
         choose_slot_for(comparison, operation);
@@ -325,11 +336,15 @@ static void describe(const struct comparison *comparison, const struct operation
         [SCAN] = "SCAN",   [COUNT] = "COUNT", [COMMIT] = "COMMIT", [ROLLBACK] = "ROLLBACK", [EXPIRE] = "EXPIRE",
         [REOPEN] = "REOPEN",
     };
-    const char *isolation = operation->isolation == ISOLATION_SERIALIZABLE ? "SERIALIZABLE" : "READ COMMITTED";
+    static const char *const levels[ISOLATION_COUNT] = {
+        [ISOLATION_SERIALIZABLE] = "SERIALIZABLE",
+        [ISOLATION_READ_COMMITTED] = "READ COMMITTED",
+        [ISOLATION_LOCKING] = "LOCKING",
+    };
     char detail[LINE_BYTES / 2] = "";
 
     if (operation->kind == BEGIN)
-        snprintf(detail, sizeof(detail), "%s", isolation);
+        snprintf(detail, sizeof(detail), "%s", levels[operation->isolation]);
     else if (operation->kind == SCAN)
         snprintf(detail, sizeof(detail), "%#" PRIx64 " '%.*s' %u", operation->cursor, (int)operation->key.size,
                  (const char *)operation->key.data, operation->limit);
@@ -539,6 +554,11 @@ static void open_stores(struct comparison *comparison, enum store_kind kind)
     engine->store = comparison->flaw == STORE_FLAW_NONE ? engine->fixture.store
                                                         : store_flaw_create(engine->fixture.store, comparison->flaw);
     model->store = model->fixture.store;
+    model_store_offer_locking(model->fixture.store, NULL, NULL);
+    if (kind == STORE_OF_MODEL)
+        model_store_offer_locking(engine->fixture.store, NULL, NULL);
+    else
+        shared_store_engine(engine->fixture.store)->lock_timeout_ms = 1;
     open_sessions(comparison, engine);
     open_sessions(comparison, model);
 }

@@ -32,6 +32,8 @@ struct comparison_mix {
     unsigned key_count;
     unsigned single_percent; /* of the operations are single commands */
     size_t value_bytes_max;  /* most are much smaller */
+    /* Of the transactions are LOCKING. Nobody is waited for: who would have to is answered STATUS_LOCK_TIMEOUT. */
+    unsigned locking_percent;
     struct comparison_weights weights;
     unsigned steps;
     unsigned steps_per_check; /* store_fixture_is_valid runs every so many steps */

@@ -139,6 +139,7 @@ static void finish(struct history_client *client, enum status outcome)
 
     transaction->returned_ns = now_ns();
     transaction->times = store_session_times(client->session);
+    transaction->has_times = true;
     transaction->outcome = outcome;
     client->is_open = false;
     client->count++;

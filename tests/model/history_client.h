@@ -4,10 +4,11 @@
 #ifndef HAUSKV_TESTS_HISTORY_CLIENT_H
 #define HAUSKV_TESTS_HISTORY_CLIENT_H
 
-#include "model/history.h"
+#include "support/history_order.h"
 #include "support/store_buffer.h"
 #include "support/store_random.h"
 
+#define HISTORY_KEYS 8u /* that clients use: those of a history with this key_count */
 #define HISTORY_VALUE_BYTES_MIN 8u
 
 enum history_habit {

@@ -4,7 +4,11 @@
  * reads like its sentence in the protocol.
  *
  * A single command is a READ COMMITTED transaction that is committed at once:
- * it has number STORE_SINGLE among the session's transactions. */
+ * it has number STORE_SINGLE among the session's transactions.
+ *
+ * Key locks: an entry has one owner or none, and a session waits for at most one
+ * entry. Whoever gives a lock up hands it to the one who waits longest, so an
+ * entry for which somebody waits always has an owner. */
 #include "model/model_store.h"
 
 #include <stdlib.h>
@@ -23,6 +27,7 @@ struct version {
 struct entry {
     uint64_t hash;
     struct blob key;
+    struct transaction *owner; /* of its key lock; NULL: nobody */
     struct version *versions; /* oldest first */
     size_t version_count;
 };
@@ -33,6 +38,12 @@ struct model {
     uint64_t clock; /* the time of the newest commit */
     struct entry **entries;
     size_t entry_count;
+    struct session **sessions;
+    size_t session_count;
+    bool offers_locking;
+    model_store_wait wait;
+    void *wait_context;
+    uint64_t last_ticket;
 };
 
 struct write {
@@ -47,8 +58,10 @@ struct read {
 };
 
 struct transaction {
+    struct session *session;
     bool is_open;
     bool is_expired;
+    bool has_owned; /* a key lock, perhaps more */
     enum isolation isolation;
     uint64_t snapshot;
     struct write *writes; /* the last one of each key */
@@ -58,10 +71,18 @@ struct transaction {
     uint64_t scanned_shards;
 };
 
+/* What a session waits for. */
+struct wait {
+    struct entry *entry; /* NULL: for nothing */
+    struct transaction *transaction; /* that will own it */
+    uint64_t ticket;
+};
+
 struct session {
     struct store_session base;
     struct model *model;
     struct transaction transactions[STORE_TRANSACTIONS_MAX + 1];
+    struct wait wait;
     struct store_times times;
     struct entry **conflicts; /* everything that the last COMMIT found changed */
     size_t conflict_count;
@@ -206,6 +227,115 @@ static unsigned entry_shard(const struct model *model, uint64_t hash)
     return shift == 64 ? 0 : (unsigned)(hash >> shift);
 }
 
+/* --- key locks --- */
+
+/* Whoever waits longest owns it from now on. */
+static void lock_release(const struct model *model, struct entry *entry)
+{
+    struct session *next = NULL;
+
+    for (size_t i = 0; i < model->session_count; i++) {
+        struct session *session = model->sessions[i];
+
+        if (session->wait.entry == entry && (next == NULL || session->wait.ticket < next->wait.ticket))
+            next = session;
+    }
+    entry->owner = next == NULL ? NULL : next->wait.transaction;
+    if (next != NULL)
+        next->wait.entry = NULL;
+}
+
+static void lock_release_all(const struct model *model, struct transaction *transaction)
+{
+    for (size_t i = 0; transaction->has_owned && i < model->entry_count; i++) {
+        if (model->entries[i]->owner == transaction)
+            lock_release(model, model->entries[i]);
+    }
+    transaction->has_owned = false;
+}
+
+/* Whether the session, by waiting for the entry, would wait for itself in the end. */
+static bool closes_a_circle(const struct session *session, const struct entry *entry)
+{
+    const struct session *owner = entry->owner->session;
+
+    while (owner != session && owner->wait.entry != NULL)
+        owner = owner->wait.entry->owner->session;
+    return owner == session;
+}
+
+static enum status lock_wait(struct transaction *transaction, struct entry *entry)
+{
+    struct session *session = transaction->session;
+    struct model *model = session->model;
+
+    transaction->has_owned = true;
+    session->wait = (struct wait){entry, transaction, ++model->last_ticket};
+    while (session->wait.entry != NULL) {
+        bool goes_on = model->wait != NULL && model->wait(model->wait_context, &session->base);
+
+        if (!goes_on && session->wait.entry != NULL) {
+            session->wait.entry = NULL;
+            return STATUS_LOCK_TIMEOUT;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* On STATUS_OK the transaction owns the key. */
+static enum status lock_take(struct transaction *transaction, struct entry *entry)
+{
+    if (entry->owner == NULL) {
+        entry->owner = transaction;
+        transaction->has_owned = true;
+    }
+    if (entry->owner == transaction)
+        return STATUS_OK;
+    if (closes_a_circle(transaction->session, entry))
+        return STATUS_DEADLOCK;
+    return lock_wait(transaction, entry);
+}
+
+static bool is_foreign(const struct entry *entry, const struct transaction *transaction)
+{
+    return entry->owner != NULL && entry->owner != transaction;
+}
+
+static bool entry_precedes(const struct entry *left, const struct entry *right)
+{
+    if (left->hash != right->hash)
+        return left->hash < right->hash;
+    return bytes_compare(blob_bytes(&left->key), blob_bytes(&right->key)) < 0;
+}
+
+/* The first entry, in the order of SCAN, that the transaction writes and somebody else owns; NULL: none. */
+static struct entry *first_foreign_write(const struct transaction *transaction)
+{
+    struct entry *first = NULL;
+
+    for (size_t i = 0; i < transaction->write_count; i++) {
+        struct entry *entry = transaction->writes[i].entry;
+
+        if (is_foreign(entry, transaction) && (first == NULL || entry_precedes(entry, first)))
+            first = entry;
+    }
+    return first;
+}
+
+/* A commit waits for one key at a time and holds none meanwhile; then it looks at all of them again. */
+static enum status lock_wait_for_writes(struct transaction *transaction)
+{
+    const struct model *model = transaction->session->model;
+    enum status status = STATUS_OK;
+    struct entry *entry;
+
+    while (status == STATUS_OK && (entry = first_foreign_write(transaction)) != NULL) {
+        lock_release_all(model, transaction);
+        status = lock_take(transaction, entry);
+    }
+    return status;
+}
+
 /* --- transactions --- */
 
 static uint64_t transaction_read_time(const struct session *session, const struct transaction *transaction)
@@ -299,6 +429,7 @@ static uint64_t transaction_apply(struct session *session, struct transaction *t
 static void transaction_open(struct session *session, struct transaction *transaction, enum isolation isolation)
 {
     memset(transaction, 0, sizeof(*transaction));
+    transaction->session = session;
     transaction->is_open = true;
     transaction->isolation = isolation;
     transaction->snapshot = session->model->clock;
@@ -306,6 +437,7 @@ static void transaction_open(struct session *session, struct transaction *transa
 
 static void transaction_close(struct session *session, struct transaction *transaction, uint64_t commit)
 {
+    lock_release_all(session->model, transaction);
     for (size_t i = 0; i < transaction->write_count; i++)
         free(transaction->writes[i].value.data);
     free(transaction->writes);
@@ -331,10 +463,13 @@ static struct transaction *transaction_enter(struct session *session, store_tran
 static enum status transaction_leave(struct session *session, store_transaction number, enum status status)
 {
     struct transaction *transaction = &session->transactions[number];
+    enum status waited;
 
-    if (number == STORE_SINGLE)
-        transaction_close(session, transaction, transaction_apply(session, transaction));
-    return status;
+    if (number != STORE_SINGLE)
+        return status;
+    waited = lock_wait_for_writes(transaction);
+    transaction_close(session, transaction, waited == STATUS_OK ? transaction_apply(session, transaction) : 0);
+    return waited == STATUS_OK ? status : waited;
 }
 
 static void transaction_write(struct transaction *transaction, struct entry *entry, bool present, struct bytes value)
@@ -369,8 +504,21 @@ static enum status model_session_open(struct store *store, struct store_session 
     REQUIRE(session != NULL);
     session->base.operations = &operations;
     session->model = model_of(store);
+    session->model->sessions =
+        array_grow(session->model->sessions, session->model->session_count, sizeof(struct session *));
+    session->model->sessions[session->model->session_count++] = session;
     *result = &session->base;
     return STATUS_OK;
+}
+
+static void session_leave_model(const struct session *session)
+{
+    struct model *model = session->model;
+    size_t i = 0;
+
+    while (model->sessions[i] != session)
+        i++;
+    model->sessions[i] = model->sessions[--model->session_count];
 }
 
 static void model_rollback(struct store_session *base, store_transaction number)
@@ -385,10 +533,12 @@ static void model_session_close(struct store_session *base)
 {
     struct session *session = session_of(base);
 
+    REQUIRE(session->wait.entry == NULL);
     for (store_transaction number = 1; number <= STORE_TRANSACTIONS_MAX; number++) {
         if (session->transactions[number].is_open)
             model_rollback(base, number);
     }
+    session_leave_model(session);
     free(session->conflicts);
     free(session);
 }
@@ -398,7 +548,7 @@ static enum status model_begin(struct store_session *base, enum isolation isolat
     struct session *session = session_of(base);
 
     REQUIRE(isolation < ISOLATION_COUNT);
-    if (isolation == ISOLATION_LOCKING)
+    if (isolation == ISOLATION_LOCKING && !session->model->offers_locking)
         return STATUS_DENIED;
     for (store_transaction i = 1; i <= STORE_TRANSACTIONS_MAX; i++) {
         if (!session->transactions[i].is_open) {
@@ -410,46 +560,76 @@ static enum status model_begin(struct store_session *base, enum isolation isolat
     return STATUS_TOO_LARGE;
 }
 
+/* READ COMMITTED and single commands only wait for others; they keep nothing. */
+static bool reading_locks(const struct transaction *transaction, const struct entry *entry)
+{
+    return transaction->isolation == ISOLATION_LOCKING ||
+           (transaction->isolation == ISOLATION_READ_COMMITTED && is_foreign(entry, transaction));
+}
+
 static enum status model_get(struct store_session *base, store_transaction number, struct bytes key,
                              const struct store_sink *sink)
 {
     struct session *session = session_of(base);
     struct transaction *transaction = transaction_enter(session, number);
     struct entry *entry = entry_of(session->model, key);
-    const struct blob *value = transaction_sees(session, transaction, entry);
+    bool is_own = transaction_own_write(transaction, entry) != NULL;
+    const struct blob *value;
 
     if (transaction->is_expired)
         return STATUS_TIMEOUT;
-    if (transaction_own_write(transaction, entry) == NULL)
+    if (!is_own && reading_locks(transaction, entry)) {
+        enum status status = lock_take(transaction, entry);
+
+        if (status != STATUS_OK)
+            return transaction_leave(session, number, status);
+    }
+    value = transaction_sees(session, transaction, entry);
+    if (!is_own)
         transaction_remember_read(transaction, entry, value != NULL);
     if (value != NULL && sink != NULL)
         sink->write(sink->context, blob_bytes(value));
+    if (transaction->isolation == ISOLATION_READ_COMMITTED)
+        lock_release_all(session->model, transaction);
     return transaction_leave(session, number, value != NULL ? STATUS_OK : STATUS_NOT_FOUND);
+}
+
+/* Notes a write; a LOCKING transaction owns the key before it does. */
+static enum status model_write(struct session *session, store_transaction number, struct bytes key, bool present,
+                               struct bytes value)
+{
+    struct transaction *transaction = &session->transactions[number];
+    struct entry *entry = entry_of(session->model, key);
+    enum status status = STATUS_OK;
+
+    if (transaction->isolation == ISOLATION_LOCKING)
+        status = lock_take(transaction, entry);
+    if (status == STATUS_OK)
+        transaction_write(transaction, entry, present, value);
+    return transaction_leave(session, number, status);
 }
 
 static enum status model_put(struct store_session *base, store_transaction number, struct bytes key,
                              struct bytes value)
 {
     struct session *session = session_of(base);
-    struct transaction *transaction = transaction_enter(session, number);
+    const struct transaction *transaction = transaction_enter(session, number);
 
     if (transaction->is_expired)
         return STATUS_TIMEOUT;
     if (value.size > session->model->options.value_bytes_max)
         return transaction_leave(session, number, STATUS_TOO_LARGE);
-    transaction_write(transaction, entry_of(session->model, key), true, value);
-    return transaction_leave(session, number, STATUS_OK);
+    return model_write(session, number, key, true, value);
 }
 
 static enum status model_del(struct store_session *base, store_transaction number, struct bytes key)
 {
     struct session *session = session_of(base);
-    struct transaction *transaction = transaction_enter(session, number);
+    const struct transaction *transaction = transaction_enter(session, number);
 
     if (transaction->is_expired)
         return STATUS_TIMEOUT;
-    transaction_write(transaction, entry_of(session->model, key), false, bytes_from(NULL, 0));
-    return transaction_leave(session, number, STATUS_OK);
+    return model_write(session, number, key, false, bytes_from(NULL, 0));
 }
 
 /* Every shard that holds a hash of first..last. */
@@ -472,6 +652,8 @@ static enum status model_scan(struct store_session *base, store_transaction numb
 
     if (transaction->is_expired)
         return STATUS_TIMEOUT;
+    if (transaction->isolation == ISOLATION_LOCKING)
+        return STATUS_DENIED;
     REQUIRE(scan->limit >= 1 && scan->limit <= STORE_SCAN_LIMIT_MAX);
     for (size_t i = entry_position(model, scan->cursor, bytes_from(NULL, 0)); i < model->entry_count; i++) {
         const struct entry *entry = model->entries[i];
@@ -500,6 +682,8 @@ static enum status model_count(struct store_session *base, store_transaction num
 
     if (transaction->is_expired)
         return STATUS_TIMEOUT;
+    if (transaction->isolation == ISOLATION_LOCKING)
+        return STATUS_DENIED;
     *count = 0;
     for (size_t i = 0; i < session->model->entry_count; i++) {
         const struct entry *entry = session->model->entries[i];
@@ -516,15 +700,15 @@ static enum status model_commit(struct store_session *base, store_transaction nu
 {
     struct session *session = session_of(base);
     struct transaction *transaction = transaction_enter(session, number);
-    enum status status = STATUS_OK;
+    enum status status = STATUS_TIMEOUT;
     uint64_t commit = 0;
 
     REQUIRE(number != STORE_SINGLE);
-    if (transaction->is_expired)
-        status = STATUS_TIMEOUT;
-    else if (transaction_conflicts(session, transaction))
+    if (!transaction->is_expired)
+        status = lock_wait_for_writes(transaction);
+    if (status == STATUS_OK && transaction_conflicts(session, transaction))
         status = STATUS_CONFLICT;
-    else
+    if (status == STATUS_OK)
         commit = transaction_apply(session, transaction);
     if (status == STATUS_CONFLICT && conflict_key != NULL)
         *conflict_key =
@@ -585,8 +769,36 @@ void model_store_destroy(struct store *store)
         free(entry->key.data);
         free(entry);
     }
+    REQUIRE(model->session_count == 0);
     free(model->entries);
+    free(model->sessions);
     free(model);
+}
+
+void model_store_offer_locking(struct store *store, model_store_wait wait, void *context)
+{
+    struct model *model = model_of(store);
+
+    model->offers_locking = true;
+    model->wait = wait;
+    model->wait_context = context;
+}
+
+bool model_store_is_waiting(const struct store_session *session)
+{
+    return session_of(session)->wait.entry != NULL;
+}
+
+uint64_t model_store_ticket(const struct store_session *session)
+{
+    return session_of(session)->wait.ticket;
+}
+
+static bool is_waiting(const struct transaction *transaction)
+{
+    const struct wait *wait = &transaction->session->wait;
+
+    return wait->entry != NULL && wait->transaction == transaction;
 }
 
 bool model_store_expire(struct store_session *base, store_transaction number)
@@ -595,9 +807,10 @@ bool model_store_expire(struct store_session *base, store_transaction number)
 
     REQUIRE(number != STORE_SINGLE && number <= STORE_TRANSACTIONS_MAX);
     transaction = &session_of(base)->transactions[number];
-    if (!transaction->is_open || transaction->is_expired)
+    if (!transaction->is_open || transaction->is_expired || is_waiting(transaction))
         return false;
     transaction->is_expired = true;
+    lock_release_all(transaction->session->model, transaction);
     return true;
 }
 

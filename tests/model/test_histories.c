@@ -1,6 +1,6 @@
 /* Histories: processes make random transactions on few keys at the same time
  * and write down what they see; afterwards their account must be one that a
- * strictly serializable store can have given (history.h). The other half of the
+ * strictly serializable store can have given (history_order.h). The other half of the
  * cases is proof that the check can fail.
  *
  *   HAUSKV_TEST_SEED=<seed>   another history (how processes meet is not repeated)
@@ -144,7 +144,12 @@ static void is_strictly_serializable(const struct variant *variant)
 {
     uint64_t seed = store_environment_number("HAUSKV_TEST_SEED", 1);
     size_t wanted = (size_t)store_environment_number("HAUSKV_TEST_STEPS", variant->transactions) / CLIENTS * CLIENTS;
-    struct history history = {.count = wanted, .capacity = wanted + HISTORY_KEYS};
+    struct history history = {
+        .count = wanted,
+        .capacity = wanted + HISTORY_KEYS,
+        .key_count = HISTORY_KEYS,
+        .seed = seed,
+    };
     struct history_figures figures;
     char reason[HISTORY_REASON_BYTES];
     struct store_fixture fixture;
@@ -215,7 +220,12 @@ static void interleave(struct history_client clients[CLIENTS], uint64_t seed)
 /* A history of one process: four clients take random turns on the model, perhaps with a flaw. */
 static struct history model_history(size_t count, size_t value_bytes_max, enum store_flaw flaw, uint64_t seed)
 {
-    struct history history = {.count = count, .capacity = count + HISTORY_KEYS};
+    struct history history = {
+        .count = count,
+        .capacity = count + HISTORY_KEYS,
+        .key_count = HISTORY_KEYS,
+        .seed = seed,
+    };
     struct history_client clients[CLIENTS];
     struct store_session *sessions[CLIENTS];
     struct store_fixture fixture;

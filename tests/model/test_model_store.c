@@ -93,6 +93,86 @@ MODEL_TEST(the_cursor_behind_the_largest_hash_is_the_end, 4)
     store_keys_deinit(&keys);
 }
 
+/* --- key locks, where nobody waits --- */
+
+static store_transaction locked(struct store_session *session, const char *key)
+{
+    store_transaction transaction = STORE_SINGLE;
+
+    model_store_offer_locking(store, NULL, NULL);
+    cr_assert_eq(store_begin(session, ISOLATION_LOCKING, &transaction), STATUS_OK);
+    put(session, transaction, key);
+    return transaction;
+}
+
+MODEL_TEST(nobody_but_a_snapshot_passes_a_key_lock, 1)
+{
+    store_transaction owner = locked(a, "k");
+    store_transaction snapshot = begun(b);
+    store_transaction reader;
+
+    cr_assert_eq(store_begin(b, ISOLATION_READ_COMMITTED, &reader), STATUS_OK);
+    cr_assert_eq(store_get(b, snapshot, text("k"), NULL), STATUS_NOT_FOUND);
+    cr_assert_eq(store_get(b, reader, text("k"), NULL), STATUS_LOCK_TIMEOUT);
+    cr_assert_eq(store_get(b, STORE_SINGLE, text("k"), NULL), STATUS_LOCK_TIMEOUT);
+    cr_assert_eq(store_del(b, STORE_SINGLE, text("k")), STATUS_LOCK_TIMEOUT);
+    put(b, snapshot, "k");
+    cr_assert_eq(store_commit(b, snapshot, NULL), STATUS_LOCK_TIMEOUT);
+
+    cr_assert_eq(store_commit(a, owner, NULL), STATUS_OK);
+    cr_assert_eq(store_get(b, reader, text("k"), NULL), STATUS_OK);
+}
+
+MODEL_TEST(own_writes_need_no_key_lock, 1)
+{
+    store_transaction reader;
+
+    cr_assert_eq(store_begin(b, ISOLATION_READ_COMMITTED, &reader), STATUS_OK);
+    put(b, reader, "k");
+    (void)locked(a, "k");
+
+    cr_assert_eq(store_get(b, reader, text("k"), NULL), STATUS_OK);
+    cr_assert_eq(store_commit(b, reader, NULL), STATUS_LOCK_TIMEOUT);
+}
+
+MODEL_TEST(whoever_would_wait_for_itself_is_told_so, 1)
+{
+    store_transaction owner = locked(a, "k");
+    store_transaction other = begun(a);
+
+    cr_assert_eq(store_get(a, STORE_SINGLE, text("k"), NULL), STATUS_DEADLOCK);
+    put(a, other, "k");
+    cr_assert_eq(store_commit(a, other, NULL), STATUS_DEADLOCK);
+    cr_assert_eq(store_commit(a, owner, NULL), STATUS_OK);
+}
+
+/* Waits as long as the other session has not committed. */
+struct patience {
+    struct store_session *other;
+    store_transaction transaction;
+};
+
+static bool wait_for_commit(void *context, const struct store_session *session)
+{
+    const struct patience *patience = context;
+
+    cr_assert(model_store_is_waiting(session));
+    cr_assert_eq(store_commit(patience->other, patience->transaction, NULL), STATUS_OK);
+    cr_assert_not(model_store_is_waiting(session));
+    return true;
+}
+
+MODEL_TEST(whoever_waits_is_served_when_the_owner_ends, 1)
+{
+    struct patience patience = {a, locked(a, "k")};
+
+    model_store_offer_locking(store, wait_for_commit, &patience);
+
+    cr_assert_eq(store_get(b, STORE_SINGLE, text("k"), NULL), STATUS_OK);
+}
+
+/* --- shards --- */
+
 /* Scans one key, then puts another. Of four shards '0' is in the first, 'p' and 'z' in the second, 0xf0 in the last. */
 static store_transaction scanned_one_then_wrote(const char *prefix)
 {

@@ -93,6 +93,21 @@ static const struct comparison_mix full_memory = {
     .may_be_full = true,
 };
 
+static const struct comparison_mix key_locks = {
+    .name = "key_locks",
+    .session_count = 4,
+    .transaction_count = 3,
+    .key_count = 12,
+    .single_percent = 25,
+    .value_bytes_max = 64,
+    .locking_percent = 40,
+    .weights = {.begin = 10, .get = 20, .put = 12, .del = 5, .scan = 1, .count = 1, .commit = 14, .rollback = 2,
+                .reopen = 1},
+    .steps = 4000,
+    .steps_per_check = 20,
+    .bytes = STORE_FIXTURE_BYTES,
+};
+
 static void agrees_with_the_model(const struct comparison_mix *usual)
 {
     struct comparison_mix mix = *usual;
@@ -130,6 +145,11 @@ Test(random_operations, comings_and_goings)
     agrees_with_the_model(&comings_and_goings);
 }
 
+Test(random_operations, key_locks)
+{
+    agrees_with_the_model(&key_locks);
+}
+
 Test(random_operations, expiry)
 {
     agrees_with_the_model(&expiry);
@@ -155,7 +175,8 @@ Test(random_operations, every_planted_flaw_is_found)
         const char *description = store_flaw_description((enum store_flaw)flaw);
         bool found = is_found(&few_hot_keys, (enum store_flaw)flaw, &result) ||
                      is_found(&mixed_sizes, (enum store_flaw)flaw, &result) ||
-                     is_found(&expiry, (enum store_flaw)flaw, &result);
+                     is_found(&expiry, (enum store_flaw)flaw, &result) ||
+                     is_found(&key_locks, (enum store_flaw)flaw, &result);
 
         cr_assert(found, "not found: %s", description);
         fprintf(stderr, "step %u: %.*s: %s\n", result.steps, (int)strcspn(result.reason, "\n"), result.reason,

@@ -17,6 +17,9 @@ struct flawed_session {
     enum store_flaw flaw;
     unsigned keys_scanned;
     bool has_written[STORE_TRANSACTIONS_MAX + 1];
+    bool is_serializable[STORE_TRANSACTIONS_MAX + 1];
+    /* Another transaction of the same snapshot, rolled back in the end: what it reads nobody validates. */
+    store_transaction shadow[STORE_TRANSACTIONS_MAX + 1];
 };
 
 static const struct store_operations operations;
@@ -45,16 +48,47 @@ static void flawed_session_close(struct store_session *base)
     free(base);
 }
 
+static bool has_shadow(const struct flawed_session *session, enum isolation isolation)
+{
+    bool is_wanted = session->flaw == STORE_FLAW_SNAPSHOT_ONLY || session->flaw == STORE_FLAW_RANGE_NOT_VALIDATED;
+
+    return is_wanted && isolation == ISOLATION_SERIALIZABLE;
+}
+
 static enum status flawed_begin(struct store_session *base, enum isolation isolation, store_transaction *transaction)
 {
     struct flawed_session *session = session_of(base);
-    bool is_weakened = session->flaw == STORE_FLAW_NO_VALIDATION && isolation == ISOLATION_SERIALIZABLE;
+    bool is_weakened = (session->flaw == STORE_FLAW_NO_VALIDATION && isolation == ISOLATION_SERIALIZABLE) ||
+                       (session->flaw == STORE_FLAW_LOCKING_IGNORED && isolation == ISOLATION_LOCKING);
     enum status status =
         store_begin(session->inner, is_weakened ? ISOLATION_READ_COMMITTED : isolation, transaction);
 
-    if (status == STATUS_OK)
-        session->has_written[*transaction] = false;
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    session->has_written[*transaction] = false;
+    session->is_serializable[*transaction] = isolation == ISOLATION_SERIALIZABLE;
+    session->shadow[*transaction] = STORE_SINGLE;
+    if (has_shadow(session, isolation) &&
+        store_begin(session->inner, isolation, &session->shadow[*transaction]) != STATUS_OK)
+        session->shadow[*transaction] = STORE_SINGLE;
+    return STATUS_OK;
+}
+
+static void shadow_end(struct flawed_session *session, store_transaction transaction)
+{
+    if (session->shadow[transaction] != STORE_SINGLE)
+        store_rollback(session->inner, session->shadow[transaction]);
+    session->shadow[transaction] = STORE_SINGLE;
+}
+
+/* In which transaction a flawed store reads; own writes are seen all the same. */
+static store_transaction reading_transaction(const struct flawed_session *session, store_transaction transaction)
+{
+    if (transaction == STORE_SINGLE || session->has_written[transaction])
+        return transaction;
+    if (session->flaw == STORE_FLAW_NO_SNAPSHOT && session->is_serializable[transaction])
+        return STORE_SINGLE;
+    return session->shadow[transaction] != STORE_SINGLE ? session->shadow[transaction] : transaction;
 }
 
 struct cut {
@@ -81,7 +115,19 @@ static enum status flawed_get(struct store_session *base, store_transaction tran
     if (session->flaw == STORE_FLAW_ABSENT_NOT_VALIDATED && !session->has_written[transaction] &&
         store_get(session->inner, STORE_SINGLE, key, NULL) == STATUS_NOT_FOUND)
         return STATUS_NOT_FOUND;
+    if (session->flaw == STORE_FLAW_NO_SNAPSHOT)
+        (void)store_get(session->inner, transaction, key, NULL); /* COMMIT validates as it should */
+    if (session->flaw == STORE_FLAW_NO_SNAPSHOT || session->flaw == STORE_FLAW_SNAPSHOT_ONLY)
+        return store_get(session->inner, reading_transaction(session, transaction), key, sink);
     return store_get(session->inner, transaction, key, sink);
+}
+
+/* Of two that write a key the first to commit wins, as snapshot isolation has it. */
+static void note_write(struct flawed_session *session, store_transaction transaction, struct bytes key)
+{
+    if (session->shadow[transaction] != STORE_SINGLE && session->flaw == STORE_FLAW_SNAPSHOT_ONLY)
+        (void)store_get(session->inner, transaction, key, NULL);
+    session->has_written[transaction] = true;
 }
 
 static enum status flawed_put(struct store_session *base, store_transaction transaction, struct bytes key,
@@ -89,7 +135,7 @@ static enum status flawed_put(struct store_session *base, store_transaction tran
 {
     struct flawed_session *session = session_of(base);
 
-    session->has_written[transaction] = true;
+    note_write(session, transaction, key);
     if (session->flaw == STORE_FLAW_DIRTY_WRITE)
         return store_put(session->inner, STORE_SINGLE, key, value);
     return store_put(session->inner, transaction, key, value);
@@ -99,7 +145,7 @@ static enum status flawed_del(struct store_session *base, store_transaction tran
 {
     struct flawed_session *session = session_of(base);
 
-    session->has_written[transaction] = true;
+    note_write(session, transaction, key);
     if (session->flaw == STORE_FLAW_DEL_IGNORED)
         return STATUS_OK;
     return store_del(session->inner, transaction, key);
@@ -129,7 +175,9 @@ static enum status flawed_scan(struct store_session *base, store_transaction tra
         inner.key = skipping_key;
         inner.context = &skipping;
     }
-    status = store_scan(session->inner, session->flaw == STORE_FLAW_SCAN_SEES_LATEST ? STORE_SINGLE : transaction,
+    status = store_scan(session->inner,
+                        session->flaw == STORE_FLAW_SCAN_SEES_LATEST ? STORE_SINGLE
+                                                                     : reading_transaction(session, transaction),
                         &inner);
     scan->cursor = inner.cursor;
     if (session->flaw == STORE_FLAW_SCAN_CURSOR_OFF && inner.cursor > 0)
@@ -143,7 +191,8 @@ static enum status flawed_count(struct store_session *base, store_transaction tr
     struct flawed_session *session = session_of(base);
     bool forgets = session->flaw == STORE_FLAW_COUNT_FORGETS_OWN;
 
-    return store_count(session->inner, forgets ? STORE_SINGLE : transaction, prefix, count);
+    return store_count(session->inner, forgets ? STORE_SINGLE : reading_transaction(session, transaction), prefix,
+                       count);
 }
 
 static enum status flawed_commit(struct store_session *base, store_transaction transaction, struct bytes *conflict_key)
@@ -153,6 +202,7 @@ static enum status flawed_commit(struct store_session *base, store_transaction t
     bool only_read = !session->has_written[transaction];
     enum status status;
 
+    shadow_end(session, transaction);
     if (session->flaw == STORE_FLAW_COMMIT_DROPS) {
         store_rollback(session->inner, transaction);
         return STATUS_OK;
@@ -172,6 +222,7 @@ static void flawed_rollback(struct store_session *base, store_transaction transa
 {
     struct flawed_session *session = session_of(base);
 
+    shadow_end(session, transaction);
     if (session->flaw == STORE_FLAW_ROLLBACK_COMMITS)
         store_commit(session->inner, transaction, NULL);
     else

@@ -20,6 +20,12 @@ Test(status, every_status_has_a_code_and_a_message)
     }
 }
 
+/* Two causes of one thing: for a program there is no difference. */
+static bool share_their_code(enum status left, enum status right)
+{
+    return left == STATUS_LOCK_TIMEOUT && right == STATUS_TIMEOUT;
+}
+
 Test(status, codes_are_lower_case_words_and_all_different)
 {
     for (enum status left = STATUS_OK; left < STATUS_COUNT; left++) {
@@ -27,7 +33,7 @@ Test(status, codes_are_lower_case_words_and_all_different)
 
         cr_assert_eq(strspn(code, "abcdefghijklmnopqrstuvwxyz_8"), strlen(code), "%s", code);
         for (enum status right = STATUS_OK; right < left; right++)
-            cr_assert_str_neq(code, status_code(right));
+            cr_assert_eq(strcmp(code, status_code(right)) == 0, share_their_code(left, right), "%s", code);
     }
 }
 

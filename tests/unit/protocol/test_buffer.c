@@ -76,6 +76,36 @@ Test(buffer, appends_nothing_that_finds_no_memory_and_says_so)
     buffer_deinit(&buffer);
 }
 
+Test(buffer, inserts_nothing_that_finds_no_memory)
+{
+    buffer_init(&buffer);
+    buffer_append_string(&buffer, "abc");
+    buffer_insert(&buffer, 1, (struct bytes){buffer.data, SIZE_MAX});
+
+    cr_assert(buffer.failed);
+    expect_content("abc");
+    buffer_deinit(&buffer);
+}
+
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+
+/* The sanitizers end a program that asks for so much. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !__has_feature(address_sanitizer) && \
+    !__has_feature(thread_sanitizer) && !__has_feature(memory_sanitizer)
+Test(buffer, keeps_what_it_has_where_there_is_no_memory_for_more)
+{
+    buffer_init(&buffer);
+    buffer_append_string(&buffer, "abc");
+
+    cr_assert_not(buffer_reserve(&buffer, SIZE_MAX / 4));
+    cr_assert_not(buffer_resize(&buffer, SIZE_MAX / 2));
+    expect_content("abc");
+    buffer_deinit(&buffer);
+}
+#endif
+
 Test(buffer, refuses_sizes_that_overflow)
 {
     buffer_init(&buffer);
@@ -83,6 +113,7 @@ Test(buffer, refuses_sizes_that_overflow)
 
     cr_assert_not(buffer_reserve(&buffer, SIZE_MAX));
     cr_assert_not(buffer_reserve(&buffer, SIZE_MAX - 2));
+    cr_assert_not(buffer_reserve(&buffer, SIZE_MAX - 3)); /* the sum does not, its double does */
     expect_content("abc");
     buffer_deinit(&buffer);
 }

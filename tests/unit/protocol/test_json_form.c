@@ -170,6 +170,8 @@ Test(json_form, refuses_half_a_surrogate_pair)
     PROBLEM("{\"key\":\"\\ud834\\n\",\"value\":\"v\"}");
     PROBLEM("{\"key\":\"\\ud834\\u0041\",\"value\":\"v\"}");
     PROBLEM("{\"key\":\"\\ud834\\ud834\",\"value\":\"v\"}");
+    PROBLEM("{\"key\":\"\\ud834\\udbff\",\"value\":\"v\"}");
+    PROBLEM("{\"key\":\"\\ud834\\ue000\",\"value\":\"v\"}");
     PROBLEM("{\"key\":\"\\udd1e\",\"value\":\"v\"}");
     PROBLEM("{\"key\":\"\\udd1e\\ud834\",\"value\":\"v\"}");
     PROBLEM("{\"key\":\"\\ud834\\udd1\",\"value\":\"v\"}");

@@ -123,6 +123,8 @@ Test(json_writer, shows_each_byte_that_is_not_utf8)
     STRING("\xf4\x90\x80\x80", "\\ufffd\\ufffd\\ufffd\\ufffd");
     STRING("\xf0\x9f\x98", "\\ufffd\\ufffd\\ufffd");
     STRING("\xf0\xf0\x9f\x98\x80", "\\ufffd\\ud83d\\ude00");
+    STRING("\xe2L", "\\ufffdL");
+    STRING("\xf0\x9f\"", "\\ufffd\\ufffd\\\"");
 }
 
 Test(json_writer, writes_every_character_so_that_cjson_reads_it)

@@ -104,6 +104,69 @@ Test(line_reader, keeps_nul_and_other_bytes)
     buffer_deinit(&seen);
 }
 
+/* Reads these bytes and then finishes: hands that out, written down as above, or "nothing". */
+static void expect_finished(size_t line_bytes_max, const char *text, const char *wanted)
+{
+    for (size_t piece_bytes = 1; piece_bytes <= strlen(text); piece_bytes++) {
+        struct buffer seen;
+        struct line line = {.data = NULL};
+        char found[64] = "nothing";
+
+        buffer_init(&seen);
+        line_reader_init(&reader, line_bytes_max);
+        read_all(bytes_from_string(text), piece_bytes, &seen);
+        if (line_reader_finish(&reader, &line)) {
+            cr_assert(line.is_unfinished);
+            if (line.is_too_long)
+                (void)snprintf(found, sizeof found, "<%ju>", (uintmax_t)line.bytes_total);
+            else
+                (void)snprintf(found, sizeof found, "[%.*s]", (int)line.size, (const char *)line.data);
+        }
+        cr_assert_str_eq(found, wanted);
+        cr_assert(line_reader_is_valid(&reader) && line_reader_is_empty(&reader));
+        cr_assert_not(line_reader_finish(&reader, &line));
+        line_reader_deinit(&reader);
+        buffer_deinit(&seen);
+    }
+}
+
+Test(line_reader, finishes_a_line_that_has_no_end)
+{
+    expect_finished(100, "one\ntwo", "[two]");
+    expect_finished(100, "two\r", "[two]");
+    expect_finished(100, "two\r\r", "[two\r]");
+    expect_finished(100, "\r", "[]");
+    expect_finished(100, "one\n", "nothing");
+    expect_finished(4, "1234", "[1234]");
+    expect_finished(4, "1234\r", "[1234]");
+    expect_finished(4, "12345", "<5>");
+    expect_finished(4, "1234\r\r", "<5>");
+    expect_finished(4, "1\n123456789", "<9>");
+}
+
+static void expect_rest(const char *text, const char *wanted)
+{
+    struct buffer seen;
+
+    buffer_init(&seen);
+    line_reader_init(&reader, 4);
+    read_all(bytes_from_string(text), strlen(text), &seen);
+    cr_assert(bytes_equal(line_reader_rest(&reader), bytes_from_string(wanted)), "%s", text);
+    line_reader_deinit(&reader);
+    buffer_deinit(&seen);
+}
+
+Test(line_reader, shows_what_is_there_of_a_line)
+{
+    line_reader_init(&reader, 4);
+    cr_assert_eq(line_reader_rest(&reader).size, 0);
+    expect_rest("one\n", "");
+    expect_rest("one\ntwo", "two");
+    expect_rest("one\ntwo\r", "two");
+    expect_rest("1234\r", "1234");
+    expect_rest("12345", "");
+}
+
 Test(line_reader, takes_no_more_memory_than_the_limit)
 {
     size_t limit = 100000;

@@ -7,6 +7,7 @@
 
 #include "protocol/command.h"
 #include "protocol/message.h"
+#include "store/store.h"
 
 static struct buffer output;
 
@@ -17,32 +18,94 @@ static void expect_reply(const char *wanted)
     buffer_deinit(&output);
 }
 
+static void expect_plain(enum dialect dialect, enum reply_kind kind, const char *wanted)
+{
+    reply_plain(&output, dialect, kind);
+    expect_reply(wanted);
+}
+
+/* A GET of that key, which finds that value. */
+static void expect_value(enum dialect dialect, const char *key, const char *value, const char *wanted)
+{
+    struct reply_value reply;
+
+    reply_value_begin(&reply, &output, dialect, bytes_from_string(key));
+    json_string_piece(&reply.writer, bytes_from_string(value));
+    reply_value_end(&reply);
+    expect_reply(wanted);
+}
+
+#define OK "{\"status\": \"Ok\"}\n"
+
 Test(reply, without_data_is_as_the_documents_print_it)
 {
-    for (unsigned kind = 0; kind < REPLY_KIND_COUNT; kind++) {
-        if (kind == REPLY_PONG)
-            continue;
-        reply_plain(&output, (enum reply_kind)kind);
-        expect_reply("{\"status\": \"Ok\"}\n");
+    static const enum dialect dialects[] = {DIALECT_DEFAULT, DIALECT_MESSAGES};
+
+    for (unsigned i = 0; i < 2; i++) {
+        expect_plain(dialects[i], REPLY_STARTED, OK);
+        expect_plain(dialects[i], REPLY_COMMITTED, OK);
+        expect_plain(dialects[i], REPLY_ROLLED_BACK, OK);
+        expect_plain(dialects[i], REPLY_BYE, OK);
+        expect_plain(dialects[i], REPLY_PONG, "{\"status\": \"Ok\", \"result\": \"PONG\"}\n");
     }
-    reply_plain(&output, REPLY_PONG);
-    expect_reply("{\"status\": \"Ok\", \"result\": \"PONG\"}\n");
+}
+
+Test(reply, that_echoes_says_what_became_of_a_transaction)
+{
+    expect_plain(DIALECT_ECHO, REPLY_STARTED, "{\"status\": \"Ok\", \"result\": \"Transaction started\"}\n");
+    expect_plain(DIALECT_ECHO, REPLY_COMMITTED, "{\"status\": \"Ok\", \"result\": \"Transaction commited\"}\n");
+    expect_plain(DIALECT_ECHO, REPLY_ROLLED_BACK, "{\"status\": \"Ok\", \"result\": \"Transaction rolled back\"}\n");
+    expect_plain(DIALECT_ECHO, REPLY_BYE, OK);
+    expect_plain(DIALECT_ECHO, REPLY_PONG, "{\"status\": \"Ok\", \"result\": \"PONG\"}\n");
 }
 
 Test(reply, names_a_transaction)
 {
-    reply_begun(&output, 1);
+    reply_begun(&output, DIALECT_DEFAULT, 1);
     expect_reply("{\"status\": \"Ok\", \"transaction_id\": 1}\n");
+    reply_begun(&output, DIALECT_MESSAGES, 1);
+    expect_reply("{\"status\": \"Ok\", \"transaction_id\": 1}\n");
+    reply_begun(&output, DIALECT_ECHO, 1);
+    expect_reply("{\"status\": \"Ok\", \"result\": \"Transaction started\", \"transaction_id\": 1}\n");
+}
+
+Test(reply, to_put_and_del_says_as_much_as_its_dialect)
+{
+    struct bytes key = bytes_from_string("k\n");
+    struct bytes value = bytes_from_string("\xe8\xaf\xb4");
+
+    reply_stored(&output, DIALECT_DEFAULT, key, value);
+    expect_reply(OK);
+    reply_stored(&output, DIALECT_MESSAGES, key, value);
+    expect_reply(OK);
+    reply_stored(&output, DIALECT_ECHO, key, value);
+    expect_reply("{\"status\": \"Ok\", \"result\": {\"key\": \"k\\n\", \"value\": \"\\u8bf4\"}}\n");
+    reply_deleted(&output, DIALECT_DEFAULT, key);
+    expect_reply(OK);
+    reply_deleted(&output, DIALECT_MESSAGES, key);
+    expect_reply("{\"status\": \"Ok\", \"message\": \"key is not in the kv store\"}\n");
+    reply_deleted(&output, DIALECT_ECHO, key);
+    expect_reply("{\"status\": \"Ok\", \"result\": {\"key\": \"k\\n\"}}\n");
 }
 
 Test(reply, carries_a_value)
 {
-    struct json_writer writer;
+    expect_value(DIALECT_DEFAULT, "k", "\xe8\xaf\xb4 \"x\"",
+                 "{\"status\": \"Ok\", \"result\": \"\\u8bf4 \\\"x\\\"\"}\n");
+    expect_value(DIALECT_MESSAGES, "k", "x", "{\"status\": \"Ok\", \"result\": \"x\"}\n");
+    expect_value(DIALECT_ECHO, "k", "x", "{\"status\": \"Ok\", \"result\": {\"key\": \"k\", \"value\": \"x\"}}\n");
+    expect_value(DIALECT_ECHO, "\"", "", "{\"status\": \"Ok\", \"result\": {\"key\": \"\\\"\", \"value\": \"\"}}\n");
+}
 
-    reply_result_begin(&output, &writer);
-    json_string(&writer, bytes_from_string("\xe8\xaf\xb4 \"x\""));
-    reply_result_end(&writer);
-    expect_reply("{\"status\": \"Ok\", \"result\": \"\\u8bf4 \\\"x\\\"\"}\n");
+Test(reply, that_echoes_the_longest_key_is_still_small)
+{
+    char longest[STORE_KEY_BYTES_MAX];
+
+    memset(longest, 1, sizeof longest);
+    reply_deleted(&output, DIALECT_ECHO, bytes_from(longest, sizeof longest));
+
+    cr_assert_leq(output.size, REPLY_BYTES_SMALL);
+    buffer_deinit(&output);
 }
 
 Test(reply, carries_a_truth_or_a_number)
@@ -91,10 +154,22 @@ Test(reply, of_help_has_a_line_for_each_command)
 
 Test(reply, of_an_error_has_a_message_and_a_code)
 {
-    reply_error(&output, STATUS_NOT_FOUND, bytes_from(NULL, 0));
+    reply_error(&output, DIALECT_DEFAULT, STATUS_NOT_FOUND, bytes_from(NULL, 0));
     expect_reply("{\"status\": \"Error\", \"mesg\": \"Key not found\", \"code\": \"not_found\"}\n");
-    reply_error(&output, STATUS_CONFLICT, bytes_from_string("The key \"n\" has changed"));
+    reply_error(&output, DIALECT_DEFAULT, STATUS_CONFLICT, bytes_from_string("The key \"n\" has changed"));
     expect_reply("{\"status\": \"Error\", \"mesg\": \"The key \\\"n\\\" has changed\", \"code\": \"conflict\"}\n");
+}
+
+Test(reply, of_an_error_is_in_the_words_of_its_dialect)
+{
+    reply_error(&output, DIALECT_MESSAGES, STATUS_NOT_FOUND, bytes_from(NULL, 0));
+    expect_reply("{\"status\": \"Error\", \"mesg\": \"Key not found!\", \"code\": \"not_found\"}\n");
+    reply_error(&output, DIALECT_MESSAGES, STATUS_CONFLICT, bytes_from(NULL, 0));
+    expect_reply("{\"status\": \"Error\", \"mesg\": \"Conflict with another transaction\", \"code\": \"conflict\"}\n");
+    reply_error(&output, DIALECT_ECHO, STATUS_NOT_FOUND, bytes_from(NULL, 0));
+    expect_reply("{\"status\": \"Error\", \"message\": \"Key not found\", \"code\": \"not_found\"}\n");
+    reply_error(&output, DIALECT_ECHO, STATUS_CONFLICT, bytes_from_string("again"));
+    expect_reply("{\"status\": \"Error\", \"message\": \"again\", \"code\": \"conflict\"}\n");
 }
 
 Test(reply, of_every_error_has_the_codes_of_the_protocol)
@@ -111,7 +186,7 @@ Test(reply, of_every_error_has_the_codes_of_the_protocol)
         for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++)
             found += strcmp(status_code((enum status)status), codes[i]) == 0;
     }
-    cr_assert_eq(found, sizeof codes / sizeof *codes);
+    cr_assert_eq(found, sizeof codes / sizeof *codes + 1); /* there are two kinds of timeout */
     cr_assert_eq(found, STATUS_COUNT - 1);
 }
 
@@ -120,7 +195,7 @@ Test(reply, of_the_longest_message_is_still_small)
     char longest[MESSAGE_BYTES_MAX];
 
     memset(longest, 1, sizeof longest);
-    reply_error(&output, STATUS_UNKNOWN_TRANSACTION, bytes_from(longest, sizeof longest));
+    reply_error(&output, DIALECT_ECHO, STATUS_UNKNOWN_TRANSACTION, bytes_from(longest, sizeof longest));
 
     cr_assert_leq(output.size, REPLY_BYTES_SMALL);
     buffer_deinit(&output);

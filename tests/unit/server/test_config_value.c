@@ -273,8 +273,22 @@ Test(config_value, choices_are_named_in_any_case)
     cr_assert_eq(config.isolation, ISOLATION_READ_COMMITTED);
     cr_assert_accepted(flag_says("isolation", "SERIALIZABLE"));
     cr_assert_eq(config.isolation, ISOLATION_SERIALIZABLE);
-    cr_assert_reason(flag_says("isolation", "locking"),
-                     "--isolation: 'locking' is none of serializable, read-committed");
+    cr_assert_accepted(flag_says("isolation", "locking"));
+    cr_assert_eq(config.isolation, ISOLATION_LOCKING);
+    cr_assert_reason(flag_says("isolation", "chaos"),
+                     "--isolation: 'chaos' is none of serializable, read-committed, locking");
+    cr_assert_accepted(flag_says("framing", "AUTO"));
+    cr_assert_eq(config.framing, FRAMING_AUTO);
+    cr_assert_accepted(flag_says("framing", "line"));
+    cr_assert_eq(config.framing, FRAMING_LINE);
+    cr_assert_reason(flag_says("framing", "burst"), "--framing: 'burst' is none of line, auto");
+    cr_assert_accepted(flag_says("dialect", "echo"));
+    cr_assert_eq(config.dialect, DIALECT_ECHO);
+    cr_assert_accepted(flag_says("dialect", "Messages"));
+    cr_assert_eq(config.dialect, DIALECT_MESSAGES);
+    cr_assert_accepted(flag_says("dialect", "default"));
+    cr_assert_eq(config.dialect, DIALECT_DEFAULT);
+    cr_assert_reason(flag_says("dialect", "latin"), "--dialect: 'latin' is none of default, echo, messages");
     cr_assert_accepted(flag_says("log-level", "Debug"));
     cr_assert_eq(config.log_level, DIAGNOSTIC_DEBUG);
     cr_assert_accepted(flag_says("log-level", "warning"));
@@ -303,7 +317,8 @@ Test(config_value, a_switch_is_on_when_it_is_named_and_takes_yes_or_no)
 Test(config_value, no_option_takes_nothing)
 {
     static const char *const names[] = {"bind", "port", "unix", "name", "memory", "segment-dir", "max-clients",
-                                        "idle-timeout", "isolation", "log-level", "config", "fresh"};
+                                        "idle-timeout", "isolation", "framing", "dialect", "lock-timeout", "log-level",
+                                        "config", "fresh"};
     char expected[128];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

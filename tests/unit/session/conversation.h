@@ -252,6 +252,15 @@ static inline const char *conversation_feed(struct conversation *talk, struct by
     return conversation_take(talk);
 }
 
+/* Nothing comes for a while, or the input has ended. */
+static inline void conversation_fall_silent(struct conversation *talk)
+{
+    if (session_serve(&talk->session, SIZE_MAX) != SESSION_HOLDING)
+        return;
+    session_silence(&talk->session);
+    (void)session_serve(&talk->session, SIZE_MAX);
+}
+
 /* Says one line (without its end) and returns the reply without its end. */
 static inline const char *say(struct conversation *talk, const char *line)
 {

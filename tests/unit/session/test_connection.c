@@ -12,6 +12,7 @@
 
 static int client;
 static struct connection_config config; /* of the server's side */
+static enum framing framing;            /* of the server's side, too */
 static pid_t child;
 static volatile sig_atomic_t stop;
 
@@ -33,7 +34,9 @@ static int serve(void *context)
     (void)close(client);
     (void)signal(SIGTERM, stop_serving);
     house_open(&house);
-    conversation_open(&talk, &house);
+    conversation_prepare(&talk, &house);
+    talk.config.framing = framing;
+    session_init(&talk.session, &talk.config);
     end = connection_serve(&talk.session, given);
     conversation_close(&talk);
     house_close(&house);
@@ -387,4 +390,73 @@ Test(connection, is_the_same_when_every_byte_comes_alone)
     expect_nothing_more();
     (void)close(client);
     cr_assert_eq(process_wait(child), CONNECTION_ENDED_BY_COMMAND);
+}
+
+/* One write has come, and these replies were in it. */
+static void expect_record(const char *wanted)
+{
+    char reply[1024];
+    ssize_t size = recv(client, reply, sizeof reply - 1, 0);
+
+    cr_assert_gt(size, 0);
+    reply[size] = '\0';
+    cr_assert_str_eq(reply, wanted);
+}
+
+Test(connection, answers_bursts_without_line_ends_with_one_write_each)
+{
+    framing = FRAMING_AUTO;
+    use_records();
+    start_serving();
+    send_text("PING\nPUT a 1");
+    expect_record(PONG OK "\n");
+    send_text("GET a");
+    expect_record("{\"status\": \"Ok\", \"result\": \"1\"}\n");
+    send_text("PING\nPING\nPING\nPUT a 2\nGET a");
+    expect_record(PONG PONG PONG OK "\n{\"status\": \"Ok\", \"result\": \"2\"}\n");
+    (void)close(client);
+
+    cr_assert_eq(process_wait(child), CONNECTION_ENDED_BY_CLIENT);
+}
+
+Test(connection, gives_up_waiting_where_a_burst_ends_inside_a_command)
+{
+    framing = FRAMING_AUTO;
+    use_records();
+    start_serving();
+    send_text("PING\nPI");
+    expect_record(PONG);
+    send_text("NG\nPI");
+    expect_record(PONG);
+    send_text("NG\n");
+    expect_record(PONG);
+    (void)close(client);
+
+    cr_assert_eq(process_wait(child), CONNECTION_ENDED_BY_CLIENT);
+}
+
+Test(connection, takes_the_end_of_input_for_silence)
+{
+    framing = FRAMING_AUTO;
+    use_tcp();
+    start_serving();
+    send_text("PUT a 1\nGET a");
+    cr_assert_eq(shutdown(client, SHUT_WR), 0);
+
+    expect_text(OK "\n{\"status\": \"Ok\", \"result\": \"1\"}\n");
+    expect_nothing_more();
+    cr_assert_eq(process_wait(child), CONNECTION_ENDED_BY_CLIENT);
+}
+
+Test(connection, drops_what_the_end_of_input_leaves_incomplete)
+{
+    framing = FRAMING_AUTO;
+    use_tcp();
+    start_serving();
+    send_text("PING\nPUT a");
+    cr_assert_eq(shutdown(client, SHUT_WR), 0);
+
+    expect_text(PONG);
+    expect_nothing_more();
+    cr_assert_eq(process_wait(child), CONNECTION_ENDED_BY_CLIENT);
 }

@@ -1036,14 +1036,6 @@ STORE_TEST(read_committed_commits_all_or_nothing)
     cr_assert_eq(count(b, STORE_SINGLE, ""), 2);
 }
 
-/* To be replaced when LOCKING is there. */
-STORE_TEST(locking_is_denied)
-{
-    store_transaction transaction;
-
-    cr_assert_eq(store_begin(a, ISOLATION_LOCKING, &transaction), STATUS_DENIED);
-}
-
 /* --- phantoms --- */
 
 static store_transaction counted_then_wrote(struct store_session *session)

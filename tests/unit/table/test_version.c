@@ -188,6 +188,23 @@ WHOLE_TEST(version, a_damaged_header_is_not_valid)
     table_unreserve(&fixture.table, 0, ref);
 }
 
+/* Its block could hold it, so nothing but the limit says so. */
+WHOLE_TEST(version, a_value_one_byte_over_the_limit_is_not_valid)
+{
+    struct block_ref ref;
+    struct version *version;
+
+    if (VALUE_BYTES_MAX > BYTES / 2)
+        return; /* large chunks: the value would not fit the segment; tested with small ones */
+    ref = reserved(KEY_BYTES_MAX, VALUE_BYTES_MAX);
+    version = version_at(segment, ref);
+    cr_assert(version_is_valid(segment, 0, ref));
+    version->value_size++;
+    cr_assert_not(version_is_valid(segment, 0, ref));
+    version->value_size--;
+    table_unreserve(&fixture.table, 0, ref);
+}
+
 WHOLE_TEST(version, a_chunk_that_is_not_its_own_is_not_valid)
 {
     struct block_ref ref = reserved(3, CHUNK_BYTES * 2);

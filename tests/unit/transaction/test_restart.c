@@ -61,7 +61,23 @@ static void fill(struct participant *participant)
     }
 }
 
-/* A server and its worker in one: fills, opens a transaction, takes a shard's lock and is killed. */
+/* Many keys, of which some were only read, in more chunks than one. */
+static void lock_keys(struct participant *participant)
+{
+    unsigned transaction;
+    struct value_view view;
+
+    must(transaction_begin(participant, ISOLATION_LOCKING, &transaction));
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[32];
+
+        must(transaction_get(participant, transaction, numbered(key, "key", i), &view));
+        transaction_get_done(participant, transaction);
+    }
+    must(transaction_put(participant, transaction, bytes_from_string("key1"), bytes_from_string("locked")));
+}
+
+/* A server and its worker in one: fills, opens transactions, takes the locks of a shard and of the keys and is killed. */
 static void a_server_is_killed_with_its_data(void)
 {
     pid_t child = fork();
@@ -78,7 +94,9 @@ static void a_server_is_killed_with_its_data(void)
         fill(participant);
         must(transaction_begin(participant, ISOLATION_SERIALIZABLE, &transaction));
         must(transaction_put(participant, transaction, bytes_from_string("never"), bytes_from_string("committed")));
+        lock_keys(participant);
         must(shard_acquire(engine, 0));
+        (void)robust_mutex_lock(&engine->segment->header->key_lock_mutex);
         (void)raise(SIGKILL);
     }
     cr_assert_eq(waitpid(child, &state, 0), child);

@@ -125,13 +125,6 @@ WHOLE_TEST(transaction, a_process_has_eight_at_most)
     cr_assert_eq(begun(me), 4);
 }
 
-WHOLE_TEST(transaction, locking_is_not_there_yet)
-{
-    unsigned number;
-
-    cr_assert_eq(transaction_begin(me, ISOLATION_LOCKING, &number), STATUS_DENIED);
-}
-
 /* --- expiry --- */
 
 WHOLE_TEST(transaction, expired_it_answers_timeout_to_everything_but_rollback)

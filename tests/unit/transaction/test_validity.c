@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine_fixture.h"
+#include "lock_clients.h"
 #include "support/process.h"
 
 #define KEYS (3u * (unsigned)PAGE_ENTRIES)
@@ -21,6 +21,10 @@ static const char *large;      /* with chunks of its own */
 static const char *as_large;   /* and another */
 static unsigned reader;        /* the snapshot */
 
+static struct participant *waiter; /* for what I have locked */
+static struct key_lock *owned;
+static struct key_lock *waited_for;
+
 static unsigned char *saved;
 static char *reason; /* shared with the child that checks */
 
@@ -32,6 +36,39 @@ static void put_many(void)
         (void)snprintf(key, sizeof(key), "key %u", i);
         put(me, TRANSACTION_SINGLE, key, "value");
     }
+}
+
+static struct key_lock *lock_in(const struct participant *participant, enum key_lock_state state)
+{
+    struct key_lock *found = NULL;
+
+    for (unsigned i = 0; i < SLOT_KEY_LOCKS_BUILT_IN; i++)
+        if (atomic_load(&participant->slot->key_locks.built_in[i].state) == (uint32_t)state)
+            found = &participant->slot->key_locks.built_in[i];
+    return found;
+}
+
+/* I have ten keys, of which a transaction of another participant waits for one: as if it slept. */
+static void lock_keys(void)
+{
+    unsigned mine = begun_as(me, ISOLATION_LOCKING);
+    struct slot_key_locks *locks;
+    char key[32];
+
+    for (unsigned i = 0; i < 10; i++) {
+        (void)snprintf(key, sizeof(key), "locked %u", i);
+        assert_absent(me, mine, key);
+    }
+    waiter = a_participant();
+    (void)begun_as(waiter, ISOLATION_LOCKING);
+    owned = lock_in(me, KEY_LOCK_OWNS);
+    locks = &waiter->slot->key_locks;
+    waited_for = key_lock_at(engine->segment, locks->free);
+    waited_for->hash = owned->hash;
+    waited_for->transaction = 0;
+    waited_for->ticket = ++engine->segment->header->key_lock_ticket;
+    atomic_store(&waited_for->state, KEY_LOCK_WAITS);
+    key_locks_rebuild(engine);
 }
 
 static void open_engine(void)
@@ -51,6 +88,7 @@ static void open_engine(void)
     put(me, TRANSACTION_SINGLE, rewritten, "second");
     put(me, TRANSACTION_SINGLE, rewritten, "third");
     del(me, TRANSACTION_SINGLE, deleted);
+    lock_keys();
     saved = malloc(engine->segment->bytes);
     cr_assert_not_null(saved);
     memcpy(saved, engine->segment->base, engine->segment->bytes);
@@ -60,6 +98,7 @@ static void open_engine(void)
 static void validity_is_whole(void)
 {
     free(saved);
+    participant_close(waiter);
     engine_close();
 }
 
@@ -149,6 +188,13 @@ static _Atomic uint32_t *owner_of_chunk_with(enum chunk_kind kind)
             return &engine->segment->owners[number];
 }
 
+static struct key_lock_chunk *key_lock_chunk(void)
+{
+    struct chunk_ref chunk = {atomic_load(&me->slot->key_locks.chunk)};
+
+    return (struct key_lock_chunk *)(void *)chunk_at(engine->segment, chunk);
+}
+
 static struct version *garbage(unsigned number)
 {
     struct block_ref ref = {shard()->garbage_head};
@@ -180,7 +226,7 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(size_class_of_a_page, "a chunk's size class is none", own_free_chunk(chunk_owner_word(CHUNK_PAGE, 1, 0)))  \
     DAMAGE(chunk_of_no_shard, "a chunk belongs to no shard", own_free_chunk(chunk_owner_word(CHUNK_VALUE, 0, 2)))     \
     DAMAGE(log_of_an_unclaimed_slot, "a log's chunk belongs to no process",                                           \
-           own_free_chunk(chunk_owner_word(CHUNK_LOG, 0, me->slot_number + 1)))                                       \
+           own_free_chunk(chunk_owner_word(CHUNK_LOG, 0, waiter->slot_number + 1)))                                       \
     DAMAGE(log_of_no_slot, "a log's chunk belongs to no process",                                                     \
            own_free_chunk(chunk_owner_word(CHUNK_LOG, 0, CHUNK_OWNER_MAX)))                                           \
     DAMAGE(slots_that_nobody_finds, "a chunk of slots is not in use",                                                 \
@@ -199,7 +245,7 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(pin_in_the_future, "an open transaction's pin is below the horizon or in the future",                      \
            atomic_store(&me->slot->transactions[reader - 1].pin, clock_now() + 1))                                    \
     DAMAGE(pin_without_a_transaction, "an open transaction's pin is below the horizon or in the future",              \
-           atomic_store(&me->slot->transactions[reader].pin, clock_now()))                                            \
+           atomic_store(&me->slot->transactions[reader + 1].pin, clock_now()))                                           \
     DAMAGE(pin_of_a_single_command, "a single command's pin is no pin", atomic_store(&me->slot->single_pin, 7))       \
     DAMAGE(slot_of_nobody_in_use, "a slot that is nobody's is not empty", atomic_store(&me->slot->claimed, 0))        \
     DAMAGE(commit_word_of_no_kind, "a commit word is neither IDLE nor COMMITTED",                                     \
@@ -208,6 +254,40 @@ static struct chunk_info *info_with_room(void)
            atomic_store(&me->slot->commit.word, (clock_now() + 1) << 1 | 1))                                          \
     DAMAGE(commit_unfinished, "a commit is not finished", atomic_store(&me->slot->commit.word, 3))                    \
     DAMAGE(redo_chunks_outside, "a committed log is broken", redo_chunks_outside())                                   \
+    DAMAGE(key_lock_of_no_state, "a key lock is none", atomic_store(&owned->state, KEY_LOCK_STATE_COUNT))             \
+    DAMAGE(key_lock_of_no_transaction, "a key lock is none", owned->transaction = KEY_LOCK_SINGLE + 1)                \
+    DAMAGE(key_locks_outside, "a key lock is none",                                                                   \
+           atomic_store(&me->slot->key_locks.chunk, CHUNK_IN_NOWHERE))                                                \
+    DAMAGE(key_locks_in_a_page, "a key lock is none",                                                                 \
+           atomic_store(&me->slot->key_locks.chunk, atomic_load(directory(0))))                                       \
+    DAMAGE(key_locks_in_a_circle, "a key lock is none",                                                               \
+           key_lock_chunk()->next = atomic_load(&me->slot->key_locks.chunk))                                          \
+    DAMAGE(key_locks_lost, "a slot's key locks are counted wrong", atomic_store(&me->slot->key_locks.chunk, 0))       \
+    DAMAGE(key_lock_of_an_ended_transaction, "a key belongs to a transaction that has ended", owned->transaction = 7) \
+    DAMAGE(key_without_an_owner, "a slot's key locks are counted wrong",                                              \
+           atomic_store(&owned->state, KEY_LOCK_FREE))                                                                \
+    DAMAGE(key_with_two_owners, "a key lock is not in its turn", atomic_store(&waited_for->state, KEY_LOCK_OWNS))     \
+    DAMAGE(key_owner_that_waits, "a key lock is not in its turn", atomic_store(&owned->state, KEY_LOCK_WAITS))        \
+    DAMAGE(key_lock_in_a_foreign_chain, "a key lock is not in its turn", owned->hash++)                               \
+    DAMAGE(key_lock_out_of_turn, "a key lock is not in its turn", waited_for->ticket = owned->ticket)                 \
+    DAMAGE(key_lock_of_the_future, "a key lock is not in its turn", header()->key_lock_ticket--)                      \
+    DAMAGE(key_lock_chain_outside, "a key lock is not in its turn", owned->next = UNITS_IN_NOWHERE)                   \
+    DAMAGE(key_lock_chain_lost, "a key lock is not in its turn",                                                      \
+           memset(header()->key_lock_buckets, 0, sizeof(header()->key_lock_buckets)))                                 \
+    DAMAGE(key_lock_chain_with_another, "key locks are counted wrong",                                                \
+           waited_for->next = key_lock_units(engine->segment, &waiter->slot->key_locks.built_in[3]))                  \
+    DAMAGE(key_lock_chain_with_a_circle, "key locks are counted wrong",                                               \
+           waited_for->next = key_lock_units(engine->segment, waited_for))                                            \
+    DAMAGE(key_lock_that_its_slot_forgets, "a slot does not know what its process waits for",                         \
+           waiter->slot->key_locks.waiting = 0)                                                                       \
+    DAMAGE(key_locks_of_a_slot_miscounted, "a slot's key locks are counted wrong",                                    \
+           atomic_fetch_add(&waiter->slot->key_locks.count, 1))                                                       \
+    DAMAGE(key_locks_miscounted, "key locks are counted wrong", atomic_fetch_add(&header()->key_lock_count, 1))       \
+    DAMAGE(free_key_locks_lost, "a slot's key locks are counted wrong", waiter->slot->key_locks.free = 0)             \
+    DAMAGE(free_key_locks_in_a_circle, "a slot's key locks are counted wrong",                                        \
+           key_lock_at(engine->segment, waiter->slot->key_locks.free)->next = waiter->slot->key_locks.free)           \
+    DAMAGE(free_key_lock_in_use, "a slot's key locks are counted wrong",                                              \
+           waiter->slot->key_locks.free = key_lock_units(engine->segment, owned))                                     \
     DAMAGE(directory_outside, "the directory names a chunk that is no page of the shard",                             \
            atomic_store(directory(0), CHUNK_IN_NOWHERE))                                                              \
     DAMAGE(directory_with_none, "the directory names a chunk that is no page of the shard",                           \

@@ -1,38 +1,32 @@
-#include "model/history.h"
+#include "support/history_order.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NEVER UINT64_MAX
+#include "support/history_timeline.h"
+#include "support/history_unknown.h"
 
-/* What was committed: per key, and how many keys there were. Ascending times. */
-struct version {
-    uint64_t time;
-    uint64_t value; /* of a key, 0: absent; or a number of keys */
-};
-
-struct timeline {
-    struct version *versions;
-    size_t count;
-};
+#define NEVER TIMELINE_NEVER
 
 struct check {
     const struct history *history;
-    struct timeline keys[HISTORY_KEYS];
+    uint64_t *commits; /* per transaction: when it committed; 0: it did not, or changed nothing */
+    struct timeline keys[HISTORY_KEYS_MAX];
     struct timeline sizes;      /* how many keys there were */
     struct timeline membership; /* an entry per insert or delete */
     uint64_t *earliest;         /* per transaction: what had been seen of the clock before it was invoked */
     uint64_t *latest;           /* per transaction: what was seen of it first afterwards */
     struct history_figures *figures;
-    char *reason;
+    struct history_opinion *opinion;
+    enum history_verdict verdict;
 };
 
 /* What a transaction's own writes make of a key while its steps are walked. */
 struct overlay {
-    bool is_written[HISTORY_KEYS];
-    uint64_t values[HISTORY_KEYS];
+    bool is_written[HISTORY_KEYS_MAX];
+    uint64_t values[HISTORY_KEYS_MAX];
 };
 
 static bool fail(struct check *check, const struct history_transaction *transaction, const char *format, ...)
@@ -40,98 +34,27 @@ static bool fail(struct check *check, const struct history_transaction *transact
 
 static bool fail(struct check *check, const struct history_transaction *transaction, const char *format, ...)
 {
+    char *reason = check->opinion->reason;
     va_list arguments;
-    int used = 0;
+    int used;
 
-    if (transaction != NULL)
-        used = snprintf(check->reason, HISTORY_REASON_BYTES,
-                        "transaction %zu (client %u, %s, %s, snapshot %" PRIu64 ", commit %" PRIu64 "): ",
-                        (size_t)(transaction - check->history->transactions), transaction->client,
-                        transaction->is_single                                 ? "single"
-                        : transaction->isolation == ISOLATION_SERIALIZABLE ? "SERIALIZABLE"
-                                                                               : "READ COMMITTED",
-                        status_code(transaction->outcome), transaction->times.snapshot, transaction->times.commit);
+    used = snprintf(reason, HISTORY_REASON_BYTES,
+                    "transaction %zu (client %u, %s, %s, snapshot %" PRIu64 ", commit %" PRIu64 "): ",
+                    (size_t)(transaction - check->history->transactions), transaction->client,
+                    history_level_name(transaction), status_code(transaction->outcome), transaction->times.snapshot,
+                    transaction->times.commit);
     va_start(arguments, format);
-    vsnprintf(check->reason + used, HISTORY_REASON_BYTES - (size_t)used, format, arguments);
+    vsnprintf(reason + used, HISTORY_REASON_BYTES - (size_t)used, format, arguments);
     va_end(arguments);
-    return false;
-}
-
-/* --- timelines --- */
-
-static void timeline_add(struct timeline *timeline, uint64_t time, uint64_t value)
-{
-    if ((timeline->count & (timeline->count - 1)) == 0) {
-        size_t capacity = timeline->count == 0 ? 1 : 2 * timeline->count;
-
-        timeline->versions = realloc(timeline->versions, capacity * sizeof(struct version));
-        REQUIRE(timeline->versions != NULL);
-    }
-    timeline->versions[timeline->count].time = time;
-    timeline->versions[timeline->count++].value = value;
-}
-
-/* The number of versions that are not after a time. */
-static size_t timeline_position(const struct timeline *timeline, uint64_t time)
-{
-    size_t first = 0;
-    size_t end = timeline->count;
-
-    while (first < end) {
-        size_t middle = first + (end - first) / 2;
-
-        if (timeline->versions[middle].time <= time)
-            first = middle + 1;
-        else
-            end = middle;
-    }
-    return first;
-}
-
-static uint64_t timeline_at(const struct timeline *timeline, uint64_t time)
-{
-    size_t position = timeline_position(timeline, time);
-
-    return position == 0 ? 0 : timeline->versions[position - 1].value;
-}
-
-/* The first time not before `time` at which the value is this one; NEVER. */
-static uint64_t timeline_next(const struct timeline *timeline, uint64_t time, uint64_t value)
-{
-    if (timeline_at(timeline, time) == value)
-        return time;
-    for (size_t i = timeline_position(timeline, time); i < timeline->count; i++) {
-        if (timeline->versions[i].value == value)
-            return timeline->versions[i].time;
-    }
-    return NEVER;
-}
-
-/* Whether there is a version in (after, until]; with a value other than 0, if so wanted. */
-static bool timeline_changes(const struct timeline *timeline, uint64_t after, uint64_t until, bool to_a_value)
-{
-    for (size_t i = timeline_position(timeline, after); i < timeline->count && timeline->versions[i].time <= until;
-         i++) {
-        if (!to_a_value || timeline->versions[i].value != 0)
-            return true;
-    }
+    check->verdict = HISTORY_REFUSED;
     return false;
 }
 
 /* --- transactions --- */
 
-static bool is_write(const struct history_step *step)
+static size_t index_of(const struct check *check, const struct history_transaction *transaction)
 {
-    return step->kind == HISTORY_PUT || step->kind == HISTORY_DEL;
-}
-
-static bool writes(const struct history_transaction *transaction)
-{
-    for (unsigned i = 0; i < transaction->step_count; i++) {
-        if (is_write(&transaction->steps[i]))
-            return true;
-    }
-    return false;
+    return (size_t)(transaction - check->history->transactions);
 }
 
 static void overlay_write(struct overlay *overlay, const struct history_step *step)
@@ -146,39 +69,58 @@ static struct overlay overlay_of(const struct history_transaction *transaction)
     struct overlay overlay = {0};
 
     for (unsigned i = 0; i < transaction->step_count; i++) {
-        if (is_write(&transaction->steps[i]))
+        if (history_step_writes(&transaction->steps[i]))
             overlay_write(&overlay, &transaction->steps[i]);
     }
     return overlay;
 }
 
-static bool committed(const struct history_transaction *transaction)
+static uint64_t commit_time(const struct check *check, const struct history_transaction *transaction)
 {
+    return check->commits[index_of(check, transaction)];
+}
+
+/* An unknown outcome has a commit time if it happened (H7). */
+static bool committed(const struct check *check, const struct history_transaction *transaction)
+{
+    if (transaction->outcome == STATUS_OUTCOME_UNKNOWN)
+        return commit_time(check, transaction) != 0;
     return transaction->outcome == STATUS_OK;
 }
 
-/* Its reads belong to its snapshot: all but READ COMMITTED ones and single writes (which have no step if refused). */
+static bool is_at_level(const struct history_transaction *transaction, enum isolation isolation)
+{
+    return !transaction->is_single && transaction->isolation == isolation;
+}
+
+/* Its reads belong to a snapshot that the store told. Single writes have none, nor a step if refused. */
 static bool has_snapshot(const struct history_transaction *transaction)
 {
+    if (!transaction->has_times)
+        return false;
     if (transaction->is_single)
-        return transaction->step_count > 0 && !writes(transaction);
+        return transaction->step_count > 0 && !history_transaction_writes(transaction);
     return transaction->isolation == ISOLATION_SERIALIZABLE;
 }
 
 /* The time after which it stands in the serial order, as far as it is known; 0. */
-static uint64_t known_time(const struct history_transaction *transaction)
+static uint64_t known_time(const struct check *check, const struct history_transaction *transaction)
 {
-    if (committed(transaction) && transaction->times.commit != 0)
-        return transaction->times.commit;
+    uint64_t commit = commit_time(check, transaction);
+
+    if (commit != 0)
+        return commit;
     return has_snapshot(transaction) ? transaction->times.snapshot : 0;
 }
 
 /* What the clock was at most when it was invoked; NEVER: it does not say. */
-static uint64_t clock_when_invoked(const struct history_transaction *transaction)
+static uint64_t clock_when_invoked(const struct check *check, const struct history_transaction *transaction)
 {
+    uint64_t commit = commit_time(check, transaction);
+
     if (has_snapshot(transaction))
         return transaction->times.snapshot;
-    return committed(transaction) && transaction->times.commit != 0 ? transaction->times.commit - 1 : NEVER;
+    return commit != 0 ? commit - 1 : NEVER;
 }
 
 /* What a step must have read, the store being as of `time`. */
@@ -189,7 +131,7 @@ static uint64_t expected_read(const struct check *check, const struct overlay *o
 
     if (step->kind == HISTORY_GET)
         return overlay->is_written[step->key] ? overlay->values[step->key] : timeline_at(&check->keys[step->key], time);
-    for (unsigned key = 0; key < HISTORY_KEYS; key++) {
+    for (unsigned key = 0; key < check->history->key_count; key++) {
         if (overlay->is_written[key]) {
             present -= timeline_at(&check->keys[key], time) != 0;
             present += overlay->values[key] != 0;
@@ -207,7 +149,7 @@ static bool reads_are_of(struct check *check, const struct history_transaction *
     for (unsigned i = 0; i < transaction->step_count; i++) {
         const struct history_step *step = &transaction->steps[i];
 
-        if (is_write(step)) {
+        if (history_step_writes(step)) {
             overlay_write(&overlay, step);
             continue;
         }
@@ -220,30 +162,21 @@ static bool reads_are_of(struct check *check, const struct history_transaction *
 
 /* --- H1, H2: the commits in their order --- */
 
-static int compare_commits(const void *left, const void *right)
-{
-    uint64_t left_time = (*(const struct history_transaction *const *)left)->times.commit;
-    uint64_t right_time = (*(const struct history_transaction *const *)right)->times.commit;
-
-    return left_time < right_time ? -1 : left_time > right_time;
-}
-
 static bool commit_time_is_plausible(struct check *check, const struct history_transaction *transaction)
 {
-    const struct store_times *times = &transaction->times;
-    bool is_serializable = !transaction->is_single && transaction->isolation == ISOLATION_SERIALIZABLE;
+    uint64_t commit = commit_time(check, transaction);
     struct overlay overlay;
 
-    if (!committed(transaction) || !writes(transaction)) {
-        if (times->commit != 0)
+    if (!committed(check, transaction) || !history_transaction_writes(transaction)) {
+        if (commit != 0)
             return fail(check, transaction, "has a commit time, but committed no write");
         return true;
     }
-    if (times->commit != 0 && is_serializable && times->commit <= times->snapshot)
+    if (commit != 0 && has_snapshot(transaction) && commit <= transaction->times.snapshot)
         return fail(check, transaction, "committed before its snapshot");
     overlay = overlay_of(transaction);
-    for (unsigned key = 0; key < HISTORY_KEYS; key++) {
-        if (times->commit == 0 && overlay.values[key] != 0)
+    for (unsigned key = 0; key < check->history->key_count; key++) {
+        if (commit == 0 && overlay.values[key] != 0)
             return fail(check, transaction, "wrote key %u, but has no commit time", key);
     }
     return true;
@@ -251,16 +184,19 @@ static bool commit_time_is_plausible(struct check *check, const struct history_t
 
 static void apply(struct check *check, const struct history_transaction *transaction)
 {
-    uint64_t time = transaction->times.commit;
+    uint64_t time = commit_time(check, transaction);
     uint64_t present = timeline_at(&check->sizes, time);
     struct overlay overlay = overlay_of(transaction);
     bool membership_changes = false;
 
-    for (unsigned key = 0; key < HISTORY_KEYS; key++) {
-        bool was_present = timeline_at(&check->keys[key], time) != 0;
+    for (unsigned key = 0; key < check->history->key_count; key++) {
         bool is_present = overlay.values[key] != 0;
+        bool was_present;
 
-        if (!overlay.is_written[key] || (!was_present && !is_present))
+        if (!overlay.is_written[key])
+            continue;
+        was_present = timeline_at(&check->keys[key], time) != 0;
+        if (!was_present && !is_present)
             continue;
         timeline_add(&check->keys[key], time, overlay.values[key]);
         membership_changes = membership_changes || was_present != is_present;
@@ -272,18 +208,24 @@ static void apply(struct check *check, const struct history_transaction *transac
     }
 }
 
-static bool replay(struct check *check, const struct history_transaction **commits, size_t count)
+/* Whether what it read must still be so when it commits. */
+static bool reads_hold_until_commit(const struct history_transaction *transaction)
 {
-    qsort(commits, count, sizeof(*commits), compare_commits);
-    for (size_t i = 0; i < count; i++) {
-        const struct history_transaction *transaction = commits[i];
-        uint64_t time = transaction->times.commit;
+    return !transaction->is_single && transaction->isolation != ISOLATION_READ_COMMITTED;
+}
 
-        if (i > 0 && commits[i - 1]->times.commit == time)
+static bool replay(struct check *check, const struct history_commit *commits, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct history_transaction *transaction = commits[i].transaction;
+        uint64_t time = commits[i].time;
+
+        if (i > 0 && commits[i - 1].time == time)
             return fail(check, transaction, "another one has the same commit time");
-        if (has_snapshot(transaction) && !reads_are_of(check, transaction, time - 1, "the state before its commit"))
+        if (reads_hold_until_commit(transaction) &&
+            !reads_are_of(check, transaction, time - 1, "the state before its commit"))
             return false;
-        if (has_snapshot(transaction) && i > 0 && commits[i - 1]->times.commit > transaction->times.snapshot)
+        if (has_snapshot(transaction) && i > 0 && commits[i - 1].time > transaction->times.snapshot)
             check->figures->overlapping++;
         apply(check, transaction);
     }
@@ -293,17 +235,16 @@ static bool replay(struct check *check, const struct history_transaction **commi
 static bool check_commits(struct check *check)
 {
     const struct history *history = check->history;
-    const struct history_transaction **commits = malloc((history->count + 1) * sizeof(*commits));
-    size_t count = 0;
     bool is_plausible = true;
+    struct history_commit *commits;
+    size_t count;
 
-    REQUIRE(commits != NULL);
-    for (size_t i = 0; i < history->count && is_plausible; i++) {
+    for (size_t i = 0; i < history->count && is_plausible; i++)
         is_plausible = commit_time_is_plausible(check, &history->transactions[i]);
-        if (history->transactions[i].times.commit != 0)
-            commits[count++] = &history->transactions[i];
-    }
-    is_plausible = is_plausible && replay(check, commits, count);
+    if (!is_plausible)
+        return false;
+    commits = history_commits(history, check->commits, &count);
+    is_plausible = replay(check, commits, count);
     free(commits);
     return is_plausible;
 }
@@ -348,7 +289,7 @@ static struct moment *moments_of(const struct history *history)
     REQUIRE(moments != NULL);
     for (size_t i = 0; i < history->count; i++) {
         struct moment invoked = {history->transactions[i].invoked_ns, false, i};
-        struct moment returned = {history->transactions[i].returned_ns, true, i};
+        struct moment returned = {history_returned_ns(&history->transactions[i]), true, i};
 
         moments[2 * i] = invoked;
         moments[2 * i + 1] = returned;
@@ -358,14 +299,13 @@ static struct moment *moments_of(const struct history *history)
 }
 
 /* Fills earliest on the way forward and latest on the way back. */
-static void find_bounds(struct check *check)
+static void find_bounds(struct check *check, const struct moment *moments)
 {
     const struct history *history = check->history;
-    struct moment *moments = moments_of(history);
     uint64_t seen = 0;
 
     for (size_t i = 0; i < 2 * history->count; i++) {
-        uint64_t time = known_time(&history->transactions[moments[i].transaction]);
+        uint64_t time = known_time(check, &history->transactions[moments[i].transaction]);
 
         if (!moments[i].is_return)
             check->earliest[moments[i].transaction] = seen;
@@ -374,14 +314,13 @@ static void find_bounds(struct check *check)
     }
     seen = NEVER;
     for (size_t i = 2 * history->count; i > 0; i--) {
-        uint64_t clock = clock_when_invoked(&history->transactions[moments[i - 1].transaction]);
+        uint64_t clock = clock_when_invoked(check, &history->transactions[moments[i - 1].transaction]);
 
         if (moments[i - 1].is_return)
             check->latest[moments[i - 1].transaction] = seen;
         else if (clock < seen)
             seen = clock;
     }
-    free(moments);
 }
 
 static bool check_real_time(struct check *check)
@@ -394,7 +333,7 @@ static bool check_real_time(struct check *check)
         if (has_snapshot(transaction) && transaction->times.snapshot < check->earliest[i])
             return fail(check, transaction, "its snapshot misses what had returned at %" PRIu64
                         " before it was invoked", check->earliest[i]);
-        if (transaction->times.commit != 0 && transaction->times.commit <= check->earliest[i])
+        if (check->commits[i] != 0 && check->commits[i] <= check->earliest[i])
             return fail(check, transaction, "its commit is not after what had returned at %" PRIu64
                         " before it was invoked", check->earliest[i]);
     }
@@ -414,74 +353,93 @@ static uint64_t next_for_step(const struct check *check, const struct overlay *o
     return time;
 }
 
+/* Nothing changes after the last commit, so there is no need to look further. */
+static uint64_t last_time(const struct check *check, size_t index)
+{
+    uint64_t last = 0;
+
+    if (check->latest[index] != NEVER)
+        return check->latest[index];
+    for (unsigned key = 0; key < check->history->key_count; key++) {
+        const struct timeline *timeline = &check->keys[key];
+
+        if (timeline->count > 0 && timeline->entries[timeline->count - 1].time > last)
+            last = timeline->entries[timeline->count - 1].time;
+    }
+    return last > check->earliest[index] ? last : check->earliest[index];
+}
+
 static bool check_read_committed(struct check *check, const struct history_transaction *transaction, size_t index)
 {
-    uint64_t commit = transaction->times.commit;
-    uint64_t until = commit != 0 && commit - 1 < check->latest[index] ? commit - 1 : check->latest[index];
-    uint64_t last = check->sizes.count == 0 ? 0 : check->sizes.versions[check->sizes.count - 1].time;
+    uint64_t commit = check->commits[index];
+    uint64_t until = commit != 0 && commit - 1 < check->latest[index] ? commit - 1 : last_time(check, index);
     uint64_t time = check->earliest[index];
     struct overlay overlay = {0};
 
     for (unsigned i = 0; i < transaction->step_count; i++) {
         const struct history_step *step = &transaction->steps[i];
 
-        if (is_write(step)) {
+        if (history_step_writes(step)) {
             overlay_write(&overlay, step);
             continue;
         }
-        time = next_for_step(check, &overlay, step, time, until == NEVER ? last + 1 : until);
-        if (time > until || time == NEVER)
+        time = next_for_step(check, &overlay, step, time, until);
+        if (time > until)
             return fail(check, transaction, "step %u reads %" PRIu64 " of key %u, which it was at no time %" PRIu64
                         " to %" PRIu64, i, step->value, step->key, check->earliest[index], until);
     }
     return true;
 }
 
-/* The first time not before `time` at which one step after the other may find its key; NEVER. */
-static uint64_t next_without_effect(const struct check *check, const struct history_transaction *transaction,
-                                    uint64_t time)
+/* Whether all reads are of one time, at which a commit that changed nothing found nothing to change. */
+static bool fits_at(const struct check *check, const struct history_transaction *transaction, uint64_t time)
 {
+    bool changes_nothing = transaction->outcome == STATUS_OK;
+    bool has_reads = transaction->is_single || transaction->isolation != ISOLATION_READ_COMMITTED;
     struct overlay overlay = {0};
 
-    for (unsigned i = 0; i < transaction->step_count && time != NEVER; i++) {
+    for (unsigned i = 0; i < transaction->step_count; i++) {
         const struct history_step *step = &transaction->steps[i];
-        bool is_read = has_snapshot(transaction) && step->kind == HISTORY_GET && !overlay.is_written[step->key];
+        bool deletes = step->kind == HISTORY_DEL && changes_nothing;
 
-        if (is_read || step->kind == HISTORY_DEL)
-            time = timeline_next(&check->keys[step->key], time, is_read ? step->value : 0);
-        if (is_write(step))
+        if (deletes && timeline_at(&check->keys[step->key], time) != 0)
+            return false;
+        if (history_step_writes(step))
             overlay_write(&overlay, step);
+        else if (has_reads && expected_read(check, &overlay, step, time) != step->value)
+            return false;
     }
-    return time;
+    return true;
 }
 
-/* A committed transaction whose DELs found nothing: there was a time when that was so and all else it read, too. */
-static bool check_without_effect(struct check *check, const struct history_transaction *transaction, size_t index)
+static bool check_at_one_time(struct check *check, const struct history_transaction *transaction, size_t index)
 {
     uint64_t time = check->earliest[index];
-    uint64_t moved;
+    uint64_t until = last_time(check, index);
 
     if (has_snapshot(transaction) && transaction->times.snapshot > time)
         time = transaction->times.snapshot;
-    do {
-        moved = time;
-        time = next_without_effect(check, transaction, time);
-    } while (time != moved && time != NEVER);
-    if (time == NEVER || time > check->latest[index])
-        return fail(check, transaction, "changed nothing, but at no time was there nothing to change");
-    return true;
+    for (; time <= until; time++) {
+        if (fits_at(check, transaction, time))
+            return true;
+    }
+    return fail(check, transaction, "read what there was at no one time %" PRIu64 " to %" PRIu64
+                ", or found nothing to delete where there was something", check->earliest[index], until);
 }
 
 static bool check_placeable(struct check *check)
 {
     for (size_t i = 0; i < check->history->count; i++) {
         const struct history_transaction *transaction = &check->history->transactions[i];
+        bool is_read_committed = is_at_level(transaction, ISOLATION_READ_COMMITTED);
+        bool changes_nothing = committed(check, transaction) && history_transaction_writes(transaction);
 
-        if (!transaction->is_single && transaction->isolation == ISOLATION_READ_COMMITTED &&
-            !check_read_committed(check, transaction, i))
+        if (is_read_committed && !check_read_committed(check, transaction, i))
             return false;
-        if (committed(transaction) && writes(transaction) && transaction->times.commit == 0 &&
-            !check_without_effect(check, transaction, i))
+        if (check->commits[i] != 0)
+            continue;
+        if ((changes_nothing || (!is_read_committed && !has_snapshot(transaction))) &&
+            !check_at_one_time(check, transaction, i))
             return false;
     }
     return true;
@@ -497,7 +455,7 @@ static const struct history_step *conflicting_read(const struct history_transact
     for (unsigned i = 0; i < transaction->step_count; i++) {
         const struct history_step *step = &transaction->steps[i];
 
-        if (is_write(step))
+        if (history_step_writes(step))
             overlay_write(&overlay, step);
         else if (step->kind == HISTORY_COUNT && transaction->conflict_key == HISTORY_RANGE)
             return step;
@@ -512,9 +470,9 @@ static bool check_conflict(struct check *check, const struct history_transaction
     const struct history_step *read = conflicting_read(transaction);
     const struct timeline *timeline;
 
-    if (transaction->is_single || transaction->isolation != ISOLATION_SERIALIZABLE)
+    if (!is_at_level(transaction, ISOLATION_SERIALIZABLE))
         return fail(check, transaction, "a conflict where there can be none");
-    if (!writes(transaction))
+    if (!history_transaction_writes(transaction))
         return fail(check, transaction, "a conflict of a transaction that only read");
     if (read == NULL)
         return fail(check, transaction, "a conflict over key %u, which it did not read", transaction->conflict_key);
@@ -531,7 +489,8 @@ static bool check_conflicts(struct check *check)
     for (size_t i = 0; i < check->history->count; i++) {
         const struct history_transaction *transaction = &check->history->transactions[i];
 
-        if (transaction->outcome == STATUS_CONFLICT && !check_conflict(check, transaction, i))
+        if (transaction->outcome == STATUS_CONFLICT && transaction->has_times &&
+            !check_conflict(check, transaction, i))
             return false;
     }
     return true;
@@ -539,23 +498,33 @@ static bool check_conflicts(struct check *check)
 
 /* --- all of it --- */
 
+static bool is_lock_failure(enum status outcome)
+{
+    return outcome == STATUS_DEADLOCK || outcome == STATUS_TIMEOUT || outcome == STATUS_LOCK_TIMEOUT;
+}
+
 static void count_figures(struct check *check)
 {
     struct history_figures *figures = check->figures;
 
-    memset(figures, 0, sizeof(*figures));
     for (size_t i = 0; i < check->history->count; i++) {
         const struct history_transaction *transaction = &check->history->transactions[i];
+        bool has_written = history_transaction_writes(transaction);
 
-        figures->committed_writers += committed(transaction) && writes(transaction);
-        figures->readers += committed(transaction) && !writes(transaction);
+        figures->committed_writers += committed(check, transaction) && has_written;
+        figures->readers += committed(check, transaction) && !has_written;
         figures->singles += transaction->is_single;
-        figures->read_committed += !transaction->is_single && transaction->isolation == ISOLATION_READ_COMMITTED;
+        figures->read_committed += is_at_level(transaction, ISOLATION_READ_COMMITTED);
+        figures->locking += is_at_level(transaction, ISOLATION_LOCKING);
         figures->conflicts += transaction->outcome == STATUS_CONFLICT;
+        figures->deadlocks += is_lock_failure(transaction->outcome);
         figures->rolled_back += transaction->outcome == STATUS_ABORTED;
         figures->out_of_memory += transaction->outcome == STATUS_OUT_OF_MEMORY;
+        figures->unknown += transaction->outcome == STATUS_OUTCOME_UNKNOWN;
+        figures->unknown_happened +=
+            transaction->outcome == STATUS_OUTCOME_UNKNOWN && committed(check, transaction);
         for (unsigned j = 0; j < transaction->step_count; j++)
-            figures->reads += !is_write(&transaction->steps[j]);
+            figures->reads += !history_step_writes(&transaction->steps[j]);
     }
 }
 
@@ -566,30 +535,88 @@ static bool outcomes_are_known(struct check *check)
         enum status outcome = transaction->outcome;
 
         if (outcome != STATUS_OK && outcome != STATUS_ABORTED && outcome != STATUS_CONFLICT &&
-            outcome != STATUS_OUT_OF_MEMORY)
+            outcome != STATUS_OUT_OF_MEMORY && outcome != STATUS_OUTCOME_UNKNOWN && !is_lock_failure(outcome))
             return fail(check, transaction, "an outcome that nobody expected");
+        if (outcome == STATUS_OK && !transaction->has_times) {
+            (void)fail(check, transaction, "the store did not tell its times");
+            check->verdict = HISTORY_UNDECIDED;
+            return false;
+        }
     }
     return true;
 }
 
+/* Bounds are found without the unknown outcomes, which need them, and then again with them. */
+static bool place_unknown(struct check *check)
+{
+    struct moment *moments = moments_of(check->history);
+
+    find_bounds(check, moments);
+    check->verdict =
+        history_place_unknown(check->history, check->earliest, check->latest, check->commits, check->opinion);
+    if (check->verdict == HISTORY_ACCEPTED)
+        find_bounds(check, moments);
+    free(moments);
+    return check->verdict == HISTORY_ACCEPTED;
+}
+
+static void check_init(struct check *check)
+{
+    const struct history *history = check->history;
+
+    check->commits = calloc(history->count + 1, sizeof(uint64_t));
+    check->earliest = calloc(history->count + 1, sizeof(uint64_t));
+    check->latest = calloc(history->count + 1, sizeof(uint64_t));
+    REQUIRE(check->commits != NULL && check->earliest != NULL && check->latest != NULL);
+    for (size_t i = 0; i < history->count; i++)
+        check->commits[i] = history->transactions[i].has_times ? history->transactions[i].times.commit : 0;
+}
+
+static void check_deinit(struct check *check)
+{
+    for (unsigned key = 0; key < check->history->key_count; key++)
+        timeline_deinit(&check->keys[key]);
+    timeline_deinit(&check->sizes);
+    timeline_deinit(&check->membership);
+    free(check->commits);
+    free(check->earliest);
+    free(check->latest);
+}
+
+enum history_verdict history_check_order(const struct history *history, struct history_figures *figures,
+                                         struct history_opinion *opinion)
+{
+    struct history_figures unwanted = {0};
+    struct check check = {
+        .history = history,
+        .figures = figures == NULL ? &unwanted : figures,
+        .opinion = opinion,
+        .verdict = HISTORY_ACCEPTED,
+    };
+
+    REQUIRE(history->key_count <= HISTORY_KEYS_MAX);
+    memset(check.figures, 0, sizeof(*check.figures));
+    opinion->reason[0] = '\0';
+    check_init(&check);
+    if (outcomes_are_known(&check) && place_unknown(&check) && check_commits(&check) && check_snapshots(&check) &&
+        check_real_time(&check) && check_placeable(&check))
+        (void)check_conflicts(&check);
+    count_figures(&check);
+    opinion->effort = check.figures->reads;
+    check_deinit(&check);
+    return check.verdict;
+}
+
+enum history_verdict history_order(const struct history *history, struct history_opinion *opinion)
+{
+    return history_check_order(history, NULL, opinion);
+}
+
 bool history_check(const struct history *history, struct history_figures *figures, char reason[HISTORY_REASON_BYTES])
 {
-    struct check check = {.history = history, .figures = figures, .reason = reason};
-    bool is_good;
+    struct history_opinion opinion;
+    bool is_accepted = history_check_order(history, figures, &opinion) == HISTORY_ACCEPTED;
 
-    check.earliest = calloc(history->count + 1, sizeof(uint64_t));
-    check.latest = calloc(history->count + 1, sizeof(uint64_t));
-    REQUIRE(check.earliest != NULL && check.latest != NULL);
-    reason[0] = '\0';
-    count_figures(&check);
-    find_bounds(&check);
-    is_good = outcomes_are_known(&check) && check_commits(&check) && check_snapshots(&check) &&
-              check_real_time(&check) && check_placeable(&check) && check_conflicts(&check);
-    for (unsigned key = 0; key < HISTORY_KEYS; key++)
-        free(check.keys[key].versions);
-    free(check.sizes.versions);
-    free(check.membership.versions);
-    free(check.earliest);
-    free(check.latest);
-    return is_good;
+    memcpy(reason, opinion.reason, HISTORY_REASON_BYTES);
+    return is_accepted;
 }
