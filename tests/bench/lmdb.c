@@ -1,0 +1,301 @@
+/* The engine beside LMDB in one process: get, and put one per transaction, with
+ * the same keys and values, in turn; and the goals for the engine alone. LMDB has
+ * its fastest settings: no sync, a writable map, a file in memory, a reader that
+ * is renewed in place of begun anew. Built only where lmdb.h is.
+ *
+ * A round counts if the process had the CPU for 98 % of each run; the others are
+ * counted. --quick: 2 short rounds, counted whatever they had. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <lmdb.h>
+
+#include "load/in_process.h"
+#include "load/process_tree.h"
+#include "load/report.h"
+#include "load/workload.h"
+#include "platform/clock.h"
+
+#define KEYS 1000000u
+#define HOT_KEYS 1000u
+#define PICKS 262144u
+#define ROUNDS 5u
+#define CPU_SHARE_MIN 0.98
+#define LMDB_BYTES ((size_t)2 << 30)
+
+enum figure {
+    FIGURE_GET,
+    FIGURE_HOT_GET,
+    FIGURE_LMDB_GET,
+    FIGURE_LMDB_HOT_GET,
+    FIGURE_PUT,
+    FIGURE_LMDB_PUT,
+    FIGURE_COUNT
+};
+
+struct lmdb {
+    MDB_env *environment;
+    MDB_dbi table;
+    MDB_txn *reader;
+};
+
+struct bench {
+    struct store *store;
+    struct store_session *session;
+    struct lmdb lmdb;
+    char (*keys)[IN_PROCESS_KEY_BYTES + 1]; /* PICKS of all, in random order */
+    char (*hot_keys)[IN_PROCESS_KEY_BYTES + 1];
+    double times_ns[FIGURE_COUNT][ROUNDS];
+    unsigned rounds;
+    unsigned discarded;
+    bool keeps_starved;
+};
+
+static void must(int error)
+{
+    if (error != MDB_SUCCESS) {
+        (void)fprintf(stderr, "lmdb: %s\n", mdb_strerror(error));
+        exit(1);
+    }
+}
+
+/* Once open, the files need no names any more: nothing is left however this ends. */
+static void remove_names(const char *folder)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    char path[128];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(folder);
+}
+
+static void lmdb_open(struct lmdb *lmdb)
+{
+    char folder[] = "/dev/shm/bench-lmdb-XXXXXX";
+    MDB_txn *transaction;
+
+    if (mkdtemp(folder) == NULL) {
+        perror(folder);
+        exit(1);
+    }
+    must(mdb_env_create(&lmdb->environment));
+    must(mdb_env_set_mapsize(lmdb->environment, LMDB_BYTES));
+    must(mdb_env_open(lmdb->environment, folder, MDB_NOSYNC | MDB_WRITEMAP, 0600));
+    remove_names(folder);
+    must(mdb_txn_begin(lmdb->environment, NULL, 0, &transaction));
+    must(mdb_dbi_open(transaction, NULL, 0, &lmdb->table));
+    must(mdb_txn_commit(transaction));
+}
+
+/* A reader that is kept would keep old pages alive, so it is reset after each get. */
+static void lmdb_open_reader(struct lmdb *lmdb)
+{
+    must(mdb_txn_begin(lmdb->environment, NULL, MDB_RDONLY, &lmdb->reader));
+    mdb_txn_reset(lmdb->reader);
+}
+
+static void lmdb_close(struct lmdb *lmdb)
+{
+    mdb_txn_abort(lmdb->reader);
+    mdb_env_close(lmdb->environment);
+}
+
+static MDB_val value_of(char *data, size_t size)
+{
+    return (MDB_val){.mv_size = size, .mv_data = data};
+}
+
+static void lmdb_get(struct bench *bench, char *key, char *value)
+{
+    struct lmdb *lmdb = &bench->lmdb;
+    MDB_val name = value_of(key, IN_PROCESS_KEY_BYTES);
+    MDB_val found;
+
+    must(mdb_txn_renew(lmdb->reader));
+    must(mdb_get(lmdb->reader, lmdb->table, &name, &found));
+    memcpy(value, found.mv_data, found.mv_size);
+    mdb_txn_reset(lmdb->reader);
+}
+
+static void lmdb_put(struct bench *bench, char *key, char *value)
+{
+    struct lmdb *lmdb = &bench->lmdb;
+    MDB_val name = value_of(key, IN_PROCESS_KEY_BYTES);
+    MDB_val content = value_of(value, IN_PROCESS_VALUE_BYTES);
+    MDB_txn *transaction;
+
+    must(mdb_txn_begin(lmdb->environment, NULL, 0, &transaction));
+    must(mdb_put(transaction, lmdb->table, &name, &content, 0));
+    must(mdb_txn_commit(transaction));
+}
+
+/* NOLINTNEXTLINE(readability-non-const-parameter): the value is written through the sink */
+static void engine_get(struct bench *bench, char *key, char *value)
+{
+    struct store_sink sink = {in_process_copy, value};
+
+    in_process_must(store_get(bench->session, STORE_SINGLE, bytes_from(key, IN_PROCESS_KEY_BYTES), &sink));
+}
+
+static void engine_put(struct bench *bench, char *key, char *value)
+{
+    in_process_must(store_put(bench->session, STORE_SINGLE, bytes_from(key, IN_PROCESS_KEY_BYTES),
+                              bytes_from(value, IN_PROCESS_VALUE_BYTES)));
+}
+
+static void lmdb_fill(struct lmdb *lmdb)
+{
+    char value[IN_PROCESS_VALUE_BYTES] = "value";
+    MDB_txn *transaction;
+
+    must(mdb_txn_begin(lmdb->environment, NULL, 0, &transaction));
+    for (uint64_t i = 0; i < KEYS; i++) {
+        char text[IN_PROCESS_KEY_BYTES + 1];
+        MDB_val name = value_of(text, IN_PROCESS_KEY_BYTES);
+        MDB_val content = value_of(value, sizeof value);
+
+        (void)in_process_key(text, i);
+        must(mdb_put(transaction, lmdb->table, &name, &content, 0));
+    }
+    must(mdb_txn_commit(transaction));
+}
+
+static void pick_keys(struct bench *bench)
+{
+    uint64_t random = 88172645463325252u;
+
+    bench->keys = malloc(PICKS * sizeof *bench->keys);
+    bench->hot_keys = malloc(PICKS * sizeof *bench->hot_keys);
+    REQUIRE(bench->keys != NULL && bench->hot_keys != NULL);
+    for (size_t i = 0; i < PICKS; i++) {
+        (void)in_process_key(bench->keys[i], workload_random(&random) % KEYS);
+        /* Spread over all keys: hot ones are not neighbours. */
+        (void)in_process_key(bench->hot_keys[i], workload_random(&random) % HOT_KEYS * (KEYS / HOT_KEYS));
+    }
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec used;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+
+typedef void (*operation)(struct bench *bench, char *key, char *value);
+
+/* ns per operation; *is_kept becomes false if the process had to wait. */
+static double time_of(struct bench *bench, operation operate, char (*keys)[IN_PROCESS_KEY_BYTES + 1], unsigned count,
+                      bool *is_kept)
+{
+    char value[IN_PROCESS_VALUE_BYTES] = "other";
+    uint64_t cpu_begin_ns = cpu_ns();
+    uint64_t begin_ns = clock_monotonic_ns();
+    double took_ns;
+
+    for (unsigned i = 0; i < count; i++)
+        operate(bench, keys[i % PICKS], value);
+    took_ns = (double)(clock_monotonic_ns() - begin_ns);
+    *is_kept = *is_kept && (double)(cpu_ns() - cpu_begin_ns) >= CPU_SHARE_MIN * took_ns;
+    return took_ns / count;
+}
+
+static void play_round(struct bench *bench, unsigned operations)
+{
+    const operation operate[FIGURE_COUNT] = {engine_get, engine_get, lmdb_get, lmdb_get, engine_put, lmdb_put};
+    bool is_kept = true;
+
+    for (unsigned figure = 0; figure < FIGURE_COUNT; figure++) {
+        bool is_hot = figure == FIGURE_HOT_GET || figure == FIGURE_LMDB_HOT_GET;
+
+        bench->times_ns[figure][bench->rounds] =
+            time_of(bench, operate[figure], is_hot ? bench->hot_keys : bench->keys, operations, &is_kept);
+    }
+    bench->discarded += !is_kept;
+    bench->rounds += is_kept || bench->keeps_starved;
+}
+
+static struct spread spread_of_figure(const struct bench *bench, enum figure figure)
+{
+    double values[ROUNDS];
+
+    memcpy(values, bench->times_ns[figure], sizeof values);
+    return spread_of(values, bench->rounds);
+}
+
+static struct spread ratio(const struct bench *bench, enum figure ours, enum figure theirs)
+{
+    double values[ROUNDS];
+
+    for (unsigned i = 0; i < bench->rounds; i++)
+        values[i] = bench->times_ns[theirs][i] / bench->times_ns[ours][i];
+    return spread_of(values, bench->rounds);
+}
+
+static bool has_huge_pages(void)
+{
+    return process_file_bytes(getpid(), "smaps_rollup", "ShmemPmdMapped") > 0 ||
+           process_file_bytes(getpid(), "smaps_rollup", "Shared_Hugetlb") > 0;
+}
+
+static void report(const struct bench *bench)
+{
+    static const char *const names[FIGURE_COUNT] = {
+        "engine get", "engine get, hot keys", "LMDB get", "LMDB get, hot keys", "engine put", "LMDB put",
+    };
+    const struct goal get_goal = {"in-process get, 1 M keys", "-", 300, 150, " ns", true};
+    const struct goal hot_goal = {"in-process get, hot 1,000 of 1 M keys", "-", 70, 45, " ns", true};
+    const struct goal get_ratio_goal = {"in-process get", "LMDB", 3, 5, "x", false};
+    const struct goal put_ratio_goal = {"in-process put, one per transaction", "LMDB", 5, 10, "x", false};
+    const char *shared_pages = has_huge_pages() ? "huge pages" : "no huge pages";
+    struct spread spread;
+
+    printf("%s; %u keys, %u + %u bytes; %u rounds kept, %u starved\n\n", mdb_version(NULL, NULL, NULL), KEYS,
+           IN_PROCESS_KEY_BYTES, IN_PROCESS_VALUE_BYTES, bench->rounds, bench->discarded);
+    for (unsigned figure = 0; figure < FIGURE_COUNT; figure++) {
+        spread = spread_of_figure(bench, (enum figure)figure);
+        printf("%-22s %7.0f ns (%.0f to %.0f)\n", names[figure], spread.median, spread.minimum, spread.maximum);
+    }
+    printf("\n");
+    report_goal_head(stdout, bench->keeps_starved ? bench->discarded : 0);
+    spread = spread_of_figure(bench, FIGURE_GET);
+    report_goal(stdout, &get_goal, &spread, shared_pages);
+    spread = spread_of_figure(bench, FIGURE_HOT_GET);
+    report_goal(stdout, &hot_goal, &spread, shared_pages);
+    spread = ratio(bench, FIGURE_GET, FIGURE_LMDB_GET);
+    report_goal(stdout, &get_ratio_goal, &spread, shared_pages);
+    spread = ratio(bench, FIGURE_PUT, FIGURE_LMDB_PUT);
+    report_goal(stdout, &put_ratio_goal, &spread, shared_pages);
+}
+
+int main(int count, char **arguments)
+{
+    bool is_quick = count > 1 && strcmp(arguments[1], "--quick") == 0;
+    unsigned rounds = is_quick ? 2 : ROUNDS;
+    struct bench *bench = calloc(1, sizeof *bench);
+
+    REQUIRE(bench != NULL);
+    bench->keeps_starved = is_quick;
+    bench->store = in_process_store((size_t)1 << 30, &bench->session);
+    (void)in_process_fill(bench->session, KEYS);
+    lmdb_open(&bench->lmdb);
+    lmdb_fill(&bench->lmdb);
+    lmdb_open_reader(&bench->lmdb);
+    pick_keys(bench);
+    while (bench->rounds < rounds && bench->discarded <= 2 * rounds)
+        play_round(bench, is_quick ? 50000 : 1000000);
+    report(bench);
+    lmdb_close(&bench->lmdb);
+    store_session_close(bench->session);
+    shared_store_destroy(bench->store);
+    free(bench->keys);
+    free(bench->hot_keys);
+    free(bench);
+    return 0;
+}
