@@ -70,6 +70,9 @@ size_t page_find(const struct segment *segment, const struct page *page, uint32_
 /* Stores a new entry in the first place that is free; there must be one. One store. */
 void page_insert(struct page *page, uint32_t tag, struct block_ref version);
 
+/* Whether page_insert finds a place. */
+bool page_has_room(const struct page *page);
+
 /* Stores a newer version in an entry that page_find found. One store. */
 void page_replace(struct page *page, size_t index, struct block_ref version);
 

@@ -130,8 +130,9 @@ bool table_shard_is_repairable(const struct table *table, unsigned shard, const 
 
 /* Finishes page splits that were published but not entered in the directory everywhere. */
 void table_repair_directory(struct table *table, unsigned shard);
-/* Does what table_publish and table_end did for the commit at `time`, where it is not done yet; touches no derived data. */
-void table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
+/* Does what table_publish and table_end did for the commit at `time`, where it is not done yet; touches no derived data.
+ * False: no commit of this build can have left that record; nothing is changed. */
+bool table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time);
 void table_redo_end(struct table *table, unsigned shard, struct block_ref ref, uint64_t time);
 /* Makes all derived data anew and frees what is not reachable. */
 void table_rebuild(struct table *table, unsigned shard);

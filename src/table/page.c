@@ -69,6 +69,14 @@ void page_insert(struct page *page, uint32_t tag, struct block_ref version)
     entry_store(page, place, entry_of(tag, version));
 }
 
+bool page_has_room(const struct page *page)
+{
+    for (size_t place = 0; place < PAGE_ENTRIES; place++)
+        if (block_ref_is_none(entry_version(entry_load(page, place))))
+            return true;
+    return false;
+}
+
 void page_replace(struct page *page, size_t index, struct block_ref version)
 {
     entry_store(page, index, entry_of(entry_tag(entry_load(page, index)), version));
@@ -94,7 +102,7 @@ void page_remove(struct page *page, size_t index)
 
 bool page_covers(const struct page *page, uint32_t tag)
 {
-    return page->depth == 0 || tag >> (32 - page->depth) == page->prefix;
+    return (page->depth == 0 ? 0 : tag >> (32 - page->depth)) == page->prefix;
 }
 
 uint32_t page_first_tag(const struct page *page)

@@ -212,12 +212,29 @@ void table_publish(struct table *table, unsigned shard_number, uint64_t hash, st
         garbage_push(table, shard_number, newest);
 }
 
-void table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time)
+/* What a record of a sound segment always has: a place in its shard, above what is there. */
+static bool redo_makes_sense(const struct table *table, unsigned shard, uint64_t hash, struct block_ref ref, uint64_t time)
 {
+    const struct version *version = version_at(table->segment, ref);
+    struct block_ref newest;
+
+    if (table_shard_of(table, hash) != shard)
+        return false;
+    newest = table_find(table, shard, hash, version_key(version));
+    if (block_ref_is_none(newest))
+        return atomic_load(&version->older) == 0 && page_has_room(table_page_of(table, shard, hash));
+    return newest.units == ref.units || version_at(table->segment, newest)->begin < time;
+}
+
+bool table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time)
+{
+    uint64_t hash = table_hash(table, version_key(version_at(table->segment, version)));
     bool was_absent;
 
-    (void)publish(table, shard, table_hash(table, version_key(version_at(table->segment, version))), version, time,
-                  &was_absent);
+    if (!redo_makes_sense(table, shard, hash, version, time))
+        return false;
+    (void)publish(table, shard, hash, version, time, &was_absent);
+    return true;
 }
 
 void table_redo_end(struct table *table, unsigned shard, struct block_ref ref, uint64_t time)

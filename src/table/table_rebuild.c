@@ -72,6 +72,9 @@ static bool chain_rebuild(struct table *table, unsigned shard, struct block_ref 
         struct version *version = version_at(table->segment, ref);
         uint64_t end = atomic_load(&version->end);
 
+        /* Reachable twice, in a damaged segment only: queued twice it would make the queue endless. */
+        if (table->segment->scratch[ref.units] != 0)
+            break;
         version_mark(table->segment, ref);
         version->is_deleted = end != newer_begin;
         if (end != TIME_INFINITE)

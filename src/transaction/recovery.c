@@ -37,7 +37,8 @@ void recovery_count_deaths(void)
     }
 }
 
-static void redo_shard(struct engine *engine, struct process_slot *slot, unsigned shard)
+/* False: the record is damaged. */
+static bool redo_shard(struct engine *engine, struct process_slot *slot, unsigned shard)
 {
     struct commit_record *commit = &slot->commit;
     uint64_t time = atomic_load(&commit->word) >> 1;
@@ -52,14 +53,15 @@ static void redo_shard(struct engine *engine, struct process_slot *slot, unsigne
         if (entry->shard != shard)
             continue;
         version.units = entry->version;
-        if (entry->kind == REDO_PUT)
-            table_redo_publish(&engine->table, shard, version, time);
-        else if (entry->kind == REDO_DEL)
+        if (entry->kind == REDO_PUT && !table_redo_publish(&engine->table, shard, version, time))
+            return false;
+        if (entry->kind == REDO_DEL)
             table_redo_end(&engine->table, shard, version, time);
     }
     /* The record is its slot's drain's from here on: not even deaths may be counted there any more. */
     blamed = NULL;
     atomic_fetch_and(&commit->pending, ~((uint64_t)1 << shard));
+    return true;
 }
 
 /* False: one of the commits that this shard waits for has killed too many heirs. */
@@ -76,7 +78,8 @@ static bool redo_all(struct engine *engine, unsigned shard)
         if (atomic_load(&commit->deaths) >= RECOVERY_DEATHS_MAX)
             return false;
         blamed = &commit->deaths;
-        redo_shard(engine, slot, shard);
+        if (!redo_shard(engine, slot, shard))
+            return false;
     }
     return true;
 }

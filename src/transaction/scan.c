@@ -31,15 +31,15 @@ static enum status own_writes_load(struct scan *scan)
 static enum status scan_begin(struct scan *scan, struct participant *participant, unsigned number,
                               struct bytes prefix)
 {
+    bool is_locking = number != TRANSACTION_SINGLE &&
+                      participant->transactions[number - 1].isolation == ISOLATION_LOCKING;
     enum status status;
 
-    if (number != TRANSACTION_SINGLE && participant->transactions[number - 1].isolation == ISOLATION_LOCKING)
-        return STATUS_DENIED;
     *scan = (struct scan){.engine = participant->engine, .prefix = prefix};
     status = statement_begin(&scan->statement, participant, number, true);
     if (status != STATUS_OK)
         return status;
-    status = own_writes_load(scan);
+    status = is_locking ? STATUS_DENIED : own_writes_load(scan);
     if (status != STATUS_OK)
         statement_end(&scan->statement);
     return status;
