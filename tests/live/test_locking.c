@@ -53,17 +53,18 @@ static void scene_end(struct scene *scene)
 static bool waits_for_a_key(pid_t worker)
 {
     char path[64];
-    long call = -1;
+    char line[256] = "";
+    bool waits = false;
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/syscall", (int)worker);
+    (void)snprintf(path, sizeof path, "/proc/%d/syscall", (int)worker); /* its number first; else "running" */
     file = fopen(path, "r");
     if (file == NULL)
         return false;
-    if (fscanf(file, "%ld", &call) != 1)
-        call = -1;
+    if (fgets(line, sizeof line, file) != NULL)
+        waits = strtol(line, NULL, 10) == SYS_futex;
     (void)fclose(file);
-    return call == SYS_futex;
+    return waits;
 }
 
 static void say(struct scene *scene, unsigned client, const char *line, const char *reply_or_code)
