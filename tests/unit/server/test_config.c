@@ -461,6 +461,23 @@ Test(config, the_longest_values_can_be_printed_and_read)
     cr_assert(are_equal(&config, &again));
 }
 
+Test(config, what_is_too_long_for_a_line_of_a_file_is_printed_as_a_comment)
+{
+    char load_path[4000];
+    struct server_config again;
+
+    memset(load_path, 'l', sizeof load_path);
+    load_path[sizeof load_path - 1] = '\0';
+    load(FLAGS("--load", load_path, "--max-clients=3"), NO_ENVIRONMENT);
+    read_what_is_printed(&config, &again);
+    cr_assert_str_eq(again.load_path, "");
+    cr_assert_eq(again.clients_max, 3);
+    load_path[191] = '\0'; /* the longest that fits behind "load = " */
+    load(FLAGS("--load", load_path), NO_ENVIRONMENT);
+    read_what_is_printed(&config, &again);
+    cr_assert_str_eq(again.load_path, load_path);
+}
+
 Test(config, print_config_tells_where_each_value_came_from, .fini = remove_file)
 {
     char expected[256];
