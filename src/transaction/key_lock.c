@@ -133,25 +133,28 @@ static void lock_end(const struct engine *engine, struct key_lock *lock)
 
 /* --- the mutex --- */
 
-static void slot_rebuild(struct engine *engine, unsigned slot)
+/* Returns how many of the slot's count. */
+static uint32_t slot_rebuild(struct engine *engine, unsigned slot)
 {
     struct slot_key_locks *home = locks_of(engine, slot);
     struct key_lock_cursor cursor = {0};
+    uint32_t count = 0;
     struct key_lock *lock;
 
     home->free = 0;
     home->waiting = 0;
-    atomic_store(&home->count, 0);
     while ((lock = key_lock_next(engine->segment, slot, &cursor)) != NULL) {
         if (atomic_load(&lock->state) == KEY_LOCK_FREE) {
             free_add(engine, home, lock);
             continue;
         }
-        counts_change(engine, home, 1);
+        count++;
         chain_add(engine, lock);
         if (atomic_load(&lock->state) == KEY_LOCK_WAITS)
             home->waiting = key_lock_units(engine->segment, lock);
     }
+    atomic_store(&home->count, count);
+    return count;
 }
 
 /* K9. Grants what the dead gave up and did not pass on, and wakes every owner: the dead may have granted and not woken. */
@@ -170,15 +173,18 @@ static void owners_restore(struct engine *engine, unsigned slot)
     }
 }
 
+/* The count is stored once: others look at it without the mutex, and to whom it said 0 for a moment would commit what somebody
+ * has read (flaw REBUILD_RESETS_COUNT of the model). */
 void key_locks_rebuild(struct engine *engine)
 {
     struct segment_header *header = engine->segment->header;
     unsigned count = process_slot_count(engine->segment);
+    uint32_t total = 0;
 
     memset(header->key_lock_buckets, 0, sizeof(header->key_lock_buckets));
-    atomic_store(&header->key_lock_count, 0);
     for (unsigned slot = 0; slot < count; slot++)
-        slot_rebuild(engine, slot);
+        total += slot_rebuild(engine, slot);
+    atomic_store(&header->key_lock_count, total);
     for (unsigned slot = 0; slot < count; slot++)
         owners_restore(engine, slot);
 }
