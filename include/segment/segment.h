@@ -126,7 +126,7 @@ struct segment {
     unsigned char *scratch; /* private and untouched until a rebuild: one byte per unit */
     int descriptor;         /* -1: anonymous */
     char path[SEGMENT_PATH_BYTES_MAX]; /* empty: anonymous */
-    const char *huge_pages;            /* what was had, for people */
+    char huge_pages[64]; /* what was had, for people; empty: the segment is not this process's own */
     struct size_classes classes;
 };
 

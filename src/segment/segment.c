@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "platform/clock.h"
 #include "platform/file.h"
+#include "huge_pages.h"
 #include "leftovers.h"
 #include "segment/allocator.h"
 #include "segment/process_table.h"
@@ -236,16 +236,6 @@ static enum status object_discard(const struct segment *segment, bool is_fresh, 
     return status;
 }
 
-/* Pages of a hugetlbfs come whole. */
-static size_t page_bytes_of(int descriptor)
-{
-    struct statfs file_system;
-
-    if (fstatfs(descriptor, &file_system) != 0 || file_system.f_bsize < 4096)
-        return 4096;
-    return (size_t)file_system.f_bsize;
-}
-
 static enum status path_make(char path[SEGMENT_PATH_BYTES_MAX], const struct segment_options *options,
                              char reason[SEGMENT_REASON_BYTES])
 {
@@ -278,9 +268,11 @@ static enum status object_create(struct segment *segment, const struct segment_o
     if (error != 0)
         return refuse(reason, error == EEXIST ? STATUS_DENIED : STATUS_INTERNAL, "cannot create the segment", error);
     error = file_lock(segment->descriptor);
-    segment->mapped_bytes = round_up(segment->bytes, page_bytes_of(segment->descriptor));
-    if (error == 0)
+    segment->mapped_bytes = round_up(segment->bytes, huge_pages_file_page_bytes(segment->descriptor));
+    if (error == 0) {
+        huge_pages_fill(segment->descriptor, segment->mapped_bytes);
         error = file_reserve(segment->descriptor, segment->mapped_bytes);
+    }
     if (error == 0)
         return STATUS_OK;
     (void)unlink(segment->path);
@@ -290,37 +282,9 @@ static enum status object_create(struct segment *segment, const struct segment_o
     return refuse(reason, STATUS_INTERNAL, "cannot reserve the segment", error);
 }
 
-/* Whether the system gives huge pages to shared memory for which they are advised. */
-static bool system_has_huge_shared_memory(void)
+static enum status map(struct segment *segment, int sharing, char reason[SEGMENT_REASON_BYTES])
 {
-    char text[128] = "";
-    size_t size = 0;
-    int descriptor;
-
-    if (file_open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", FILE_READ, &descriptor) != 0)
-        return false;
-    (void)file_read(descriptor, text, sizeof(text) - 1, &size);
-    (void)file_close(&descriptor);
-    return strstr(text, "[advise]") != NULL || strstr(text, "[always]") != NULL ||
-           strstr(text, "[within_size]") != NULL || strstr(text, "[force]") != NULL;
-}
-
-static const char *huge_pages_advise(const struct segment *segment, const struct segment_options *options)
-{
-    if (segment->descriptor >= 0 && page_bytes_of(segment->descriptor) > 4096)
-        return "hugetlbfs";
-    if (madvise(segment->base, segment->mapped_bytes, MADV_HUGEPAGE) != 0)
-        return "none: the kernel has none";
-    if (options->directory != NULL)
-        return "advised: the directory's mount decides";
-    return system_has_huge_shared_memory() ? "transparent" : "none: shmem_enabled does not allow them";
-}
-
-static enum status map(struct segment *segment, const struct segment_options *options, int sharing,
-                       char reason[SEGMENT_REASON_BYTES])
-{
-    int flags = segment->descriptor < 0 ? sharing | MAP_ANONYMOUS : sharing;
-    void *base = mmap(NULL, segment->mapped_bytes, PROT_READ | PROT_WRITE, flags, segment->descriptor, 0);
+    void *base = huge_pages_map(segment->descriptor, segment->mapped_bytes, sharing);
     void *scratch;
 
     if (base == MAP_FAILED)
@@ -334,7 +298,7 @@ static enum status map(struct segment *segment, const struct segment_options *op
     }
     segment->base = base;
     segment->scratch = scratch;
-    segment->huge_pages = huge_pages_advise(segment, options);
+    (void)madvise(base, segment->mapped_bytes, MADV_HUGEPAGE); /* for mounts that give them where they are advised */
     return STATUS_OK;
 }
 
@@ -356,11 +320,12 @@ enum status segment_create(const struct segment_options *options, size_t root_by
     status = options->name == NULL ? STATUS_OK : object_create(segment, options, reason);
     if (status != STATUS_OK)
         goto free_handle;
-    status = map(segment, options, MAP_SHARED, reason);
+    status = map(segment, MAP_SHARED, reason);
     if (status != STATUS_OK)
         goto close_object;
     handle_init(segment, &layout);
     header_init(segment, &layout, root_bytes, fingerprint);
+    huge_pages_describe(segment->descriptor, segment->base, segment->mapped_bytes, segment->huge_pages);
     *result = segment;
     return STATUS_OK;
 
@@ -429,7 +394,7 @@ static enum status object_open(struct segment *segment, const struct segment_opt
     if (foreign != NULL)
         return refuse(reason, STATUS_DENIED, foreign, 0);
     segment->bytes = header.bytes;
-    segment->mapped_bytes = round_up(segment->bytes, page_bytes_of(segment->descriptor));
+    segment->mapped_bytes = round_up(segment->bytes, huge_pages_file_page_bytes(segment->descriptor));
     return STATUS_OK;
 }
 
@@ -447,7 +412,7 @@ enum status segment_attach(const struct segment_options *options, enum segment_a
     segment->descriptor = -1;
     status = object_open(segment, options, access, fingerprint, reason);
     if (status == STATUS_OK)
-        status = map(segment, options, access == SEGMENT_PRIVATE ? MAP_PRIVATE : MAP_SHARED, reason);
+        status = map(segment, access == SEGMENT_PRIVATE ? MAP_PRIVATE : MAP_SHARED, reason);
     if (status != STATUS_OK) {
         (void)file_close(&segment->descriptor);
         free(segment);
@@ -456,6 +421,8 @@ enum status segment_attach(const struct segment_options *options, enum segment_a
     header = (const struct segment_header *)(void *)segment->base;
     layout = layout_of(header->chunk_count, header->root_bytes);
     handle_init(segment, &layout);
+    if (access == SEGMENT_TAKE_OVER)
+        huge_pages_describe(segment->descriptor, segment->base, segment->mapped_bytes, segment->huge_pages);
     *result = segment;
     return STATUS_OK;
 }

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,6 +69,91 @@ static const char *own_name(void)
 
     (void)snprintf(name, sizeof(name), "unit-test-%d", (int)getpid());
     return name;
+}
+
+/* --- huge pages --- */
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+static uint64_t mapped_huge_kib(void)
+{
+    char line[256];
+    uint64_t kib = 0;
+    FILE *rollup = fopen("/proc/self/smaps_rollup", "r");
+
+    cr_assert_not_null(rollup);
+    while (fgets(line, sizeof(line), rollup) != NULL)
+        (void)sscanf(line, "ShmemPmdMapped: %ju", (uintmax_t *)&kib);
+    (void)fclose(rollup);
+    return kib;
+}
+
+/* Asks for one in the plainest way that there is. */
+static bool system_gives_huge_pages(void)
+{
+    unsigned char *space = mmap(NULL, 2 * HUGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *aligned = space + (HUGE_BYTES - (uintptr_t)space % HUGE_BYTES) % HUGE_BYTES;
+    bool is_given;
+
+    cr_assert_neq(space, MAP_FAILED);
+    cr_assert_neq(mmap(aligned, HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                  MAP_FAILED);
+    aligned[0] = 1;
+    is_given = madvise(aligned, HUGE_BYTES, 25 /* MADV_COLLAPSE */) == 0;
+    munmap(space, 2 * HUGE_BYTES);
+    return is_given;
+}
+
+Test(segment_huge_pages, fill_a_segment_where_the_system_gives_them)
+{
+    struct segment *named = NULL;
+    uint64_t huge_kib;
+
+    cr_assert_eq(create(own_name(), 5 * HUGE_BYTES + HUGE_BYTES / 2, true, &named), STATUS_OK, "%s", reason);
+    huge_kib = mapped_huge_kib();
+    segment_unlink(named);
+    cr_assert_eq((uintptr_t)named->base % HUGE_BYTES, 0);
+    if (!system_gives_huge_pages()) {
+        cr_assert_str_eq(named->huge_pages, "none");
+        segment_detach(named);
+        cr_skip_test("the system gives no huge pages to who asks");
+    }
+    cr_assert_eq(huge_kib, 5 * HUGE_BYTES >> 10);
+    cr_assert_str_eq(named->huge_pages, "transparent, 10 of 11 MiB");
+    segment_detach(named);
+}
+
+/* A process that joins finds them at an address of its own. */
+Test(segment_huge_pages, are_mapped_by_those_that_join)
+{
+    struct segment_options options = {.name = own_name()};
+    struct segment *named = NULL;
+    struct segment *joined = NULL;
+    uint64_t kib_of_one;
+
+    cr_assert_eq(create(own_name(), 4 * HUGE_BYTES, true, &named), STATUS_OK, "%s", reason);
+    kib_of_one = mapped_huge_kib();
+    cr_assert_eq(segment_attach(&options, SEGMENT_JOIN, FIXTURE_FINGERPRINT, &joined, reason), STATUS_OK, "%s", reason);
+    segment_unlink(named);
+    cr_assert_eq((uintptr_t)joined->base % HUGE_BYTES, 0);
+    cr_assert_str_eq(joined->huge_pages, "", "not its own: not looked at");
+    assert_header_valid(joined);
+    for (size_t offset = 0; offset < joined->mapped_bytes; offset += HUGE_BYTES)
+        (void)*(volatile unsigned char *)(joined->base + offset);
+    cr_assert_eq(mapped_huge_kib(), 2 * kib_of_one);
+    segment_detach(joined);
+    segment_detach(named);
+}
+
+Test(segment_huge_pages, are_none_in_a_small_segment)
+{
+    struct segment *small = NULL;
+
+    cr_assert_eq(create(own_name(), HUGE_BYTES - CHUNK_BYTES, true, &small), STATUS_OK, "%s", reason);
+    segment_unlink(small);
+    cr_assert_str_eq(small->huge_pages, "none");
+    assert_header_valid(small);
+    segment_detach(small);
 }
 
 /* --- birth --- */
