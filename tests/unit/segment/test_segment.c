@@ -1,6 +1,7 @@
 /* The segment's birth, its names, and the chunks that change hands. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -83,7 +84,8 @@ static uint64_t mapped_huge_kib(void)
 
     cr_assert_not_null(rollup);
     while (fgets(line, sizeof(line), rollup) != NULL)
-        (void)sscanf(line, "ShmemPmdMapped: %ju", (uintmax_t *)&kib);
+        if (strncmp(line, "ShmemPmdMapped:", strlen("ShmemPmdMapped:")) == 0)
+            kib = strtoull(line + strlen("ShmemPmdMapped:"), NULL, 10);
     (void)fclose(rollup);
     return kib;
 }
