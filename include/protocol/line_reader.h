@@ -20,6 +20,9 @@
 #define LINE_READER_BYTES_MIN ((size_t)16 << 10)
 #define LINE_BYTES_LIMIT (SIZE_MAX / 4) /* line_bytes_max is at most this */
 
+#define LINE_READER_PEEK_LINES 2u
+#define LINE_READER_PEEK_BYTES ((size_t)2 << 10)
+
 /* A line without its end. */
 struct line {
     unsigned char *data; /* the reader's memory, the caller's to change until the next call; NULL if too long */
@@ -35,6 +38,8 @@ struct line_reader {
     size_t line_bytes_max;
     size_t served;  /* where the first line not yet handed out begins */
     size_t scanned; /* there is no LF between served and here */
+    size_t peeked;  /* if peeked_count > 0: the lines up to here were peeked at */
+    unsigned peeked_count; /* of these, how many were not handed out since */
     bool is_skipping;
     uint64_t skipped_bytes; /* of the line that is being skipped */
     struct line_outline outline;
@@ -56,6 +61,11 @@ void line_reader_received(struct line_reader *reader, size_t size);
 
 /* Hands out the next line; false: no complete line is there. */
 bool line_reader_next(struct line_reader *reader, struct line *line);
+
+/* Shows the next complete line, without its end, that was neither handed out nor shown, and leaves it where it is: for
+ * whoever prepares what comes. False: there is none, or it has more than LINE_READER_PEEK_BYTES, or LINE_READER_PEEK_LINES
+ * of those that were shown are not handed out yet. *line: the reader's memory, until the next call. */
+bool line_reader_peek(struct line_reader *reader, struct bytes *line);
 
 /* What is there of a line that has no end yet, without a last CR; empty if there
  * is none, or it is too long already. The reader's memory, until the next call. */

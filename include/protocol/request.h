@@ -30,6 +30,9 @@ struct request {
 /* Without the white space (space and tab) at both ends. */
 struct bytes request_trim(struct bytes line);
 
+/* What is likely the key of a line that was not understood yet: its second field; empty if that is none or a JSON form. */
+struct bytes request_likely_key(struct bytes line);
+
 /* Whether a browser sent the line: it begins with "Host:", in any case, or it is
  * the first of its connection and ends in HTTP/1.0 or HTTP/1.1. */
 bool request_is_http(struct bytes trimmed_line, bool is_first);

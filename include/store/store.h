@@ -101,6 +101,8 @@ struct store_operations {
     enum status (*commit)(struct store_session *session, store_transaction transaction, struct bytes *conflict_key);
     /* Ends the transaction, nothing applied. Always works. */
     void (*rollback)(struct store_session *session, store_transaction transaction);
+    /* The key will be asked for soon: a hint, which may be wrong. NULL: the store makes nothing of it. */
+    void (*prefetch)(struct store_session *session, struct bytes key);
     struct store_times (*times)(const struct store_session *session);
     /* The largest value that this store takes, in bytes. */
     size_t (*value_bytes_max)(const struct store *store);
@@ -146,6 +148,12 @@ static inline enum status store_put(struct store_session *session, store_transac
 static inline enum status store_del(struct store_session *session, store_transaction transaction, struct bytes key)
 {
     return session->operations->del(session, transaction, key);
+}
+
+static inline void store_prefetch(struct store_session *session, struct bytes key)
+{
+    if (session->operations->prefetch != NULL)
+        session->operations->prefetch(session, key);
 }
 
 static inline enum status store_scan(struct store_session *session, store_transaction transaction,

@@ -67,6 +67,11 @@ void page_init(struct page *page, uint32_t depth, uint32_t prefix);
 /* The index of key's entry, or PAGE_ENTRIES. */
 size_t page_find(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key);
 
+/* Begin to fetch where page_find will look: its first entry; the version that an entry names. Hints, and the only functions
+ * here that need no lock: what a page says without it may be old or nonsense, and is used as an address to fetch only. */
+void page_prefetch(const struct page *page, uint32_t tag);
+void page_prefetch_version(const struct segment *segment, const struct page *page, uint32_t tag);
+
 /* Stores a new entry in the first place that is free; there must be one. One store. */
 void page_insert(struct page *page, uint32_t tag, struct block_ref version);
 

@@ -19,10 +19,13 @@ static void outline_add(struct line_reader *reader, struct bytes bytes);
 bool line_reader_is_valid(const struct line_reader *reader)
 {
     bool offsets_are_in_order = reader->served <= reader->scanned && reader->scanned <= reader->buffer.size;
+    bool peeked_is_ahead = reader->peeked_count == 0 ||
+                           (reader->served < reader->peeked && reader->peeked <= reader->buffer.size);
     bool memory_is_bounded = reader->buffer.capacity <= capacity_max(reader);
     bool skipping_makes_sense = reader->is_skipping || reader->skipped_bytes == 0;
 
-    return buffer_is_valid(&reader->buffer) && offsets_are_in_order && memory_is_bounded && skipping_makes_sense;
+    return buffer_is_valid(&reader->buffer) && offsets_are_in_order && peeked_is_ahead &&
+           reader->peeked_count <= LINE_READER_PEEK_LINES && memory_is_bounded && skipping_makes_sense;
 }
 
 void line_reader_init(struct line_reader *reader, size_t line_bytes_max)
@@ -46,6 +49,8 @@ unsigned char *line_reader_room(struct line_reader *reader, size_t *size)
     if (reader->served > 0) {
         buffer_drop_front(buffer, reader->served);
         reader->scanned -= reader->served;
+        if (reader->peeked_count > 0)
+            reader->peeked -= reader->served;
         reader->served = 0;
     }
     if (wider > capacity_max(reader))
@@ -81,6 +86,8 @@ bool line_reader_next(struct line_reader *reader, struct line *line)
     hand_out(reader, bytes_from(buffer->data + reader->served, size), line);
     reader->served += size + 1;
     reader->scanned = reader->served;
+    if (reader->peeked_count > 0)
+        reader->peeked_count--;
     return true;
 }
 
@@ -90,6 +97,24 @@ static struct bytes without_carriage_return(struct bytes line)
     bool has_one = line.size > 0 && line.data[line.size - 1] == '\r';
 
     return bytes_slice(line, 0, line.size - has_one);
+}
+
+bool line_reader_peek(struct line_reader *reader, struct bytes *line)
+{
+    struct bytes inside = buffer_bytes(&reader->buffer);
+    size_t begin = reader->peeked_count == 0 ? reader->served : reader->peeked;
+    size_t size = inside.size - begin;
+    const unsigned char *end;
+
+    if (reader->peeked_count == LINE_READER_PEEK_LINES || size == 0)
+        return false;
+    end = memchr(inside.data + begin, '\n', size < LINE_READER_PEEK_BYTES ? size : LINE_READER_PEEK_BYTES);
+    if (end == NULL)
+        return false;
+    *line = without_carriage_return(bytes_slice(inside, begin, (size_t)(end - (inside.data + begin))));
+    reader->peeked = (size_t)(end - inside.data) + 1;
+    reader->peeked_count++;
+    return true;
 }
 
 struct bytes line_reader_rest(const struct line_reader *reader)

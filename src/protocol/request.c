@@ -82,6 +82,14 @@ struct bytes request_trim(struct bytes line)
     return first == line.size ? bytes_from(NULL, 0) : bytes_slice(line, first, white_before(line, line.size) - first);
 }
 
+struct bytes request_likely_key(struct bytes line)
+{
+    size_t begin = white_behind(line, field_end(line, white_behind(line, 0)));
+    size_t end = field_end(line, begin);
+
+    return begin == end || line.data[begin] == '{' ? bytes_from(NULL, 0) : bytes_slice(line, begin, end - begin);
+}
+
 static unsigned char lower_case(unsigned char byte)
 {
     return byte >= 'A' && byte <= 'Z' ? (unsigned char)(byte + ('a' - 'A')) : byte;

@@ -23,6 +23,7 @@ struct errand {
 };
 
 static bool next_line(struct session *session, struct line *line);
+static void look_ahead(struct session *session);
 static void answer(struct session *session, struct line *line);
 static void answer_request(struct session *session, const struct line *line, struct bytes trimmed);
 #ifdef HAUSKV_ANSWER_TIMES
@@ -47,6 +48,7 @@ enum session_state session_serve(struct session *session, size_t output_bytes_ma
             return SESSION_FULL;
         if (!next_line(session, &line))
             return framer_is_holding(&session->framer) ? SESSION_HOLDING : SESSION_WAITING;
+        look_ahead(session);
         answer(session, &line);
     }
     return SESSION_CLOSING;
@@ -61,6 +63,19 @@ static bool next_line(struct session *session, struct line *line)
         return false;
     framer_tail_taken(&session->framer);
     return line_reader_finish(&session->lines, line);
+}
+
+/* While this line is answered, the memory that the next ones of a burst will need is on its way. */
+static void look_ahead(struct session *session)
+{
+    struct bytes line;
+
+    while (line_reader_peek(&session->lines, &line)) {
+        struct bytes key = request_likely_key(line);
+
+        if (key.size >= 1 && key.size <= STORE_KEY_BYTES_MAX)
+            store_prefetch(session->config.store_session, key);
+    }
 }
 
 static void answer(struct session *session, struct line *line)

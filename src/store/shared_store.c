@@ -135,6 +135,11 @@ static void shared_rollback(struct store_session *session, store_transaction tra
     transaction_rollback(participant_of(session), transaction);
 }
 
+static void shared_prefetch(struct store_session *session, struct bytes key)
+{
+    transaction_prefetch(participant_of(session), key);
+}
+
 static struct store_times shared_times(const struct store_session *session)
 {
     const struct transaction_times *times = &participant_of(session)->times;
@@ -159,6 +164,7 @@ static const struct store_operations shared_operations = {
     .count = shared_count,
     .commit = shared_commit,
     .rollback = shared_rollback,
+    .prefetch = shared_prefetch,
     .times = shared_times,
     .value_bytes_max = shared_value_bytes_max,
 };

@@ -1,11 +1,24 @@
 /* Open addressing inside one chunk; see the header for what an entry is. */
 #include "table/page.h"
 
-static size_t place_of(const struct page *page, uint32_t tag)
+#define CACHE_LINE_BYTES 64u
+
+static size_t place_at_depth(uint32_t tag, uint32_t depth)
 {
-    uint64_t behind_prefix = (uint32_t)((uint64_t)tag << page->depth);
+    uint64_t behind_prefix = (uint32_t)((uint64_t)tag << depth);
 
     return (size_t)(behind_prefix * PAGE_ENTRIES >> 32);
+}
+
+static size_t place_of(const struct page *page, uint32_t tag)
+{
+    return place_at_depth(tag, page->depth);
+}
+
+/* Without the lock, somebody may be writing the depth. */
+static size_t place_of_unlocked(const struct page *page, uint32_t tag)
+{
+    return place_at_depth(tag, __atomic_load_n(&page->depth, __ATOMIC_RELAXED) % 32);
 }
 
 static size_t next_place(size_t place)
@@ -51,6 +64,31 @@ size_t page_find(const struct segment *segment, const struct page *page, uint32_
         place = next_place(place);
     }
     return PAGE_ENTRIES;
+}
+
+void page_prefetch(const struct page *page, uint32_t tag)
+{
+    __builtin_prefetch(&page->entries[place_of_unlocked(page, tag)]);
+}
+
+void page_prefetch_version(const struct segment *segment, const struct page *page, uint32_t tag)
+{
+    size_t place = place_of_unlocked(page, tag);
+
+    for (size_t probes = 0; probes < CACHE_LINE_BYTES / sizeof(uint64_t); probes++) {
+        uint64_t entry = entry_load(page, place);
+
+        if (entry == ENTRY_EMPTY)
+            return;
+        if (entry_tag(entry) == tag) {
+            const struct version *version = version_at(segment, entry_version(entry));
+
+            __builtin_prefetch(version);
+            __builtin_prefetch((const unsigned char *)version + CACHE_LINE_BYTES);
+            return;
+        }
+        place = next_place(place);
+    }
 }
 
 void page_insert(struct page *page, uint32_t tag, struct block_ref version)

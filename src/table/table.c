@@ -129,6 +129,30 @@ struct block_ref table_find(const struct table *table, unsigned shard, uint64_t 
     return entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
 }
 
+/* A shard that is set aside may say anything: NULL then. */
+static const struct page *page_of_unlocked(const struct table *table, uint64_t hash)
+{
+    struct chunk_ref chunk = page_chunk_of(table, table_shard_of(table, hash), table_tag_of(table, hash));
+
+    return chunk_ref_is_inside(table->segment, chunk) ? page_at(table->segment, chunk) : NULL;
+}
+
+void table_prefetch(const struct table *table, uint64_t hash)
+{
+    const struct page *page = page_of_unlocked(table, hash);
+
+    if (page != NULL)
+        page_prefetch(page, table_tag_of(table, hash));
+}
+
+void table_prefetch_version(const struct table *table, uint64_t hash)
+{
+    const struct page *page = page_of_unlocked(table, hash);
+
+    if (page != NULL)
+        page_prefetch_version(table->segment, page, table_tag_of(table, hash));
+}
+
 struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size)
 {
     return version_reserve(table->segment, &table_shard(table, shard)->allocator, shard, key, value_size);

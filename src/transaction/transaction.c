@@ -282,6 +282,7 @@ enum status transaction_get(struct participant *participant, unsigned number, st
     enum status status;
 
     REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
+    table_prefetch(&participant->engine->table, hash);
     if (number == TRANSACTION_SINGLE)
         participant->times = (struct transaction_times){0};
     status = statement_enter(&statement, participant, number);
@@ -298,6 +299,17 @@ enum status transaction_get(struct participant *participant, unsigned number, st
     if (status != STATUS_OK)
         statement_end(&statement);
     return status;
+}
+
+void transaction_prefetch(struct participant *participant, struct bytes key)
+{
+    const struct table *table = &participant->engine->table;
+
+    if (participant->has_prefetched)
+        table_prefetch_version(table, participant->prefetched_hash);
+    participant->has_prefetched = true;
+    participant->prefetched_hash = table_hash(table, key);
+    table_prefetch(table, participant->prefetched_hash);
 }
 
 void transaction_get_done(struct participant *participant, unsigned number)
@@ -374,6 +386,7 @@ static enum status single_write(struct participant *participant, enum redo_kind 
     };
     enum status status;
 
+    table_prefetch(&engine->table, hash);
     participant->times = (struct transaction_times){0};
     status = commit_run(participant, &request);
     if (participant->times.commit != 0) {

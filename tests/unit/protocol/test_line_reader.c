@@ -9,6 +9,36 @@
 
 static struct line_reader reader;
 
+/* What was shown and is not handed out yet. */
+static struct buffer shown[LINE_READER_PEEK_LINES];
+static unsigned shown_count;
+
+static void peek_all(void)
+{
+    struct bytes line;
+
+    while (line_reader_peek(&reader, &line)) {
+        cr_assert_lt(shown_count, LINE_READER_PEEK_LINES);
+        buffer_truncate(&shown[shown_count], 0);
+        buffer_append(&shown[shown_count++], line);
+        cr_assert(line_reader_is_valid(&reader));
+    }
+}
+
+/* What was shown first must be what is handed out now, unless that was too long. */
+static void compare_with_shown(const struct line *line)
+{
+    struct buffer first = shown[0];
+
+    if (shown_count == 0)
+        return;
+    cr_assert(line->is_too_long || bytes_equal(buffer_bytes(&first), bytes_from(line->data, line->size)));
+    for (unsigned i = 1; i < LINE_READER_PEEK_LINES; i++)
+        shown[i - 1] = shown[i];
+    shown[LINE_READER_PEEK_LINES - 1] = first;
+    shown_count--;
+}
+
 /* Gives bytes in pieces of at most that size and writes down what comes out:
  * "[line]" for each line, "<size>" for one that was too long. */
 static void read_all(struct bytes bytes, size_t piece_bytes, struct buffer *seen)
@@ -25,13 +55,16 @@ static void read_all(struct bytes bytes, size_t piece_bytes, struct buffer *seen
         memcpy(data, bytes.data, size);
         line_reader_received(&reader, size);
         bytes = bytes_slice(bytes, size, bytes.size - size);
+        peek_all();
         while (line_reader_next(&reader, &line)) {
+            compare_with_shown(&line);
             (void)snprintf(number, sizeof number, "<%ju>", (uintmax_t)line.bytes_total);
             buffer_append_string(seen, line.is_too_long ? number : "[");
             buffer_append(seen, bytes_from(line.data, line.size));
             buffer_append_string(seen, line.is_too_long ? "" : "]");
             cr_assert(line.is_too_long || line.size == line.bytes_total);
             cr_assert(line_reader_is_valid(&reader));
+            peek_all();
         }
         cr_assert(line_reader_is_valid(&reader));
     }
@@ -165,6 +198,74 @@ Test(line_reader, shows_what_is_there_of_a_line)
     expect_rest("one\ntwo\r", "two");
     expect_rest("1234\r", "1234");
     expect_rest("12345", "");
+}
+
+static void receive(const char *text)
+{
+    size_t room;
+    unsigned char *data = line_reader_room(&reader, &room);
+
+    cr_assert_geq(room, strlen(text));
+    memcpy(data, text, strlen(text));
+    line_reader_received(&reader, strlen(text));
+}
+
+static void expect_shown(const char *wanted)
+{
+    struct bytes line;
+
+    cr_assert(line_reader_peek(&reader, &line), "not \"%s\"", wanted);
+    cr_assert(bytes_equal(line, bytes_from_string(wanted)), "\"%.*s\", not \"%s\"", (int)line.size,
+              (const char *)line.data, wanted);
+}
+
+static void expect_nothing_shown(void)
+{
+    struct bytes line;
+
+    cr_assert_not(line_reader_peek(&reader, &line));
+}
+
+Test(line_reader, shows_the_next_lines_and_keeps_them)
+{
+    struct line line;
+
+    line_reader_init(&reader, 100);
+    expect_nothing_shown();
+    receive("one\r\ntwo\nthree\nfo");
+    expect_shown("one");
+    expect_shown("two");
+    expect_nothing_shown();
+    cr_assert(line_reader_next(&reader, &line));
+    expect_shown("three");
+    cr_assert(line_reader_next(&reader, &line));
+    expect_nothing_shown(); /* the fourth has no end yet */
+    receive("ur\n");        /* and what was shown moves to the front */
+    expect_shown("four");
+    cr_assert(line_reader_next(&reader, &line));
+    cr_assert(bytes_equal(bytes_from(line.data, line.size), bytes_from_string("three")));
+    cr_assert(line_reader_is_valid(&reader));
+    line_reader_deinit(&reader);
+}
+
+Test(line_reader, does_not_search_long_lines_for_their_end)
+{
+    static char text[LINE_READER_PEEK_BYTES + 2];
+    struct line line;
+
+    memset(text, 'x', LINE_READER_PEEK_BYTES);
+    text[LINE_READER_PEEK_BYTES - 1] = '\n';
+    line_reader_init(&reader, LINE_READER_PEEK_BYTES);
+    receive(text);
+    text[LINE_READER_PEEK_BYTES - 1] = '\0';
+    expect_shown(text);
+    cr_assert(line_reader_next(&reader, &line));
+    memcpy(text + LINE_READER_PEEK_BYTES - 1, "x\n", 3);
+    receive(text);
+    expect_nothing_shown();
+    cr_assert(line_reader_next(&reader, &line));
+    cr_assert_eq(line.size, LINE_READER_PEEK_BYTES);
+    line_reader_deinit(&reader);
 }
 
 Test(line_reader, takes_no_more_memory_than_the_limit)

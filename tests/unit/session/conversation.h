@@ -31,6 +31,7 @@ struct brittle_store {
     enum operation failing; /* the next such operation answers failure, and it alone */
     enum status failure;
     int open_count; /* transactions that the session opened and has not ended */
+    struct buffer *hints;     /* keys that will be asked for, each with a space behind it; NULL: nobody listens */
     struct buffer *exhausted; /* the next value that is read finds no memory in it; NULL: it does */
 };
 
@@ -118,6 +119,16 @@ static inline enum status brittle_count(struct store_session *session, store_tra
     return status != STATUS_OK ? status : store_count(brittle(session)->inner, number, prefix, count);
 }
 
+static inline void brittle_prefetch(struct store_session *session, struct bytes key)
+{
+    struct buffer *hints = brittle(session)->store->hints;
+
+    if (hints == NULL)
+        return;
+    buffer_append(hints, key);
+    buffer_append_string(hints, " ");
+}
+
 static inline void brittle_rollback(struct store_session *session, store_transaction number)
 {
     brittle(session)->store->open_count--;
@@ -151,6 +162,7 @@ static const struct store_operations brittle_operations = {
     .count = brittle_count,
     .commit = brittle_commit,
     .rollback = brittle_rollback,
+    .prefetch = brittle_prefetch,
     .value_bytes_max = brittle_value_bytes_max,
 };
 

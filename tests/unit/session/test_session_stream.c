@@ -189,3 +189,24 @@ Test(session_stream, keeps_its_head_in_long_lines_of_small_sessions)
     conversation_close(&talk);
     house_close(&house);
 }
+
+Test(session_stream, tells_the_store_the_keys_of_the_lines_behind)
+{
+    struct house house;
+    struct conversation talk;
+    struct buffer hints;
+
+    house_open(&house);
+    conversation_open(&talk, &house);
+    buffer_init(&hints);
+    talk.store.hints = &hints;
+    say(&talk, "PUT alone 1");
+    cr_assert_eq(hints.size, 0);
+    conversation_feed(&talk, bytes_from_string("PUT a 1\nGET b\r\n \tdel \t c  \nSTART\nGET {\"key\": \"d\"}\n\nPUT e 2\nGET"));
+    cr_assert(bytes_equal(buffer_bytes(&hints), bytes_from_string("b c e ")), "%.*s", (int)hints.size,
+              (const char *)hints.data);
+    talk.store.hints = NULL;
+    buffer_deinit(&hints);
+    conversation_close(&talk);
+    house_close(&house);
+}

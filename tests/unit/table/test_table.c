@@ -604,6 +604,55 @@ static void die_after_publishing_a_split(struct page *page)
     memset((void *)page->entries, 0, sizeof(page->entries));
 }
 
+/* --- hints --- */
+
+static void prefetch(unsigned number)
+{
+    uint64_t hash = table_hash(table, key_number(number));
+
+    table_prefetch(table, hash);
+    table_prefetch_version(table, hash);
+}
+
+/* They look without the lock, so at anything; nothing of it may be followed. */
+WHOLE_TEST(table, hints_survive_nonsense_on_a_page)
+{
+    static unsigned char kept[sizeof(struct page)];
+    struct page *page;
+
+    reopen(BYTES, 1);
+    put_numbers(100);
+    for (unsigned i = 0; i < 200; i++)
+        prefetch(i);
+    page = table_page_of(table, 0, 0);
+    memcpy(kept, page, sizeof(kept));
+    memset((void *)page, 0xff, sizeof(*page)); /* full, of a depth that is none, and naming versions outside */
+    for (unsigned i = 0; i < 200; i++)
+        prefetch(i);
+    memcpy((void *)page, kept, sizeof(kept));
+    assert_sees_numbers(0, 100);
+}
+
+WHOLE_TEST(table, hints_survive_nonsense_in_the_directory)
+{
+    const uint32_t nonsense[] = {0, UINT32_MAX, fixture.segment->chunk_count + 1};
+    _Atomic uint32_t *directory = (_Atomic uint32_t *)(void *)table_shard(table, table->shard_count);
+    size_t bytes = (SHARDS * sizeof(uint32_t)) << table->directory_depth;
+    unsigned char *kept = malloc(bytes);
+
+    cr_assert_not_null(kept);
+    put_numbers(100);
+    memcpy(kept, (void *)directory, bytes);
+    for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
+        for (size_t place = 0; place < bytes / sizeof(uint32_t); place++)
+            atomic_store(&directory[place], nonsense[i]);
+        prefetch(1);
+    }
+    memcpy((void *)directory, kept, bytes);
+    free(kept);
+    assert_sees_numbers(0, 100);
+}
+
 WHOLE_TEST(table, a_half_published_split_is_finished)
 {
     reopen(BYTES, 1);
