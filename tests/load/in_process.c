@@ -3,17 +3,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "platform/clock.h"
 #include "platform/decimal.h"
 #include "transaction/engine.h"
 
+/* As a server's; where there is not so much shared memory, anonymous. */
+static enum status store_make(size_t bytes, struct store **store)
+{
+    char name[64];
+    struct shared_store_options options = {.name = name, .bytes = bytes, .is_fresh = true};
+    enum status status;
+
+    (void)snprintf(name, sizeof name, "in-process-%d", (int)getpid());
+    status = shared_store_create(&options, store);
+    if (status == STATUS_OK) {
+        shared_store_unlink(*store); /* nobody else needs the name, and nothing stays behind */
+        return status;
+    }
+    options.name = NULL;
+    return shared_store_create(&options, store);
+}
+
 struct store *in_process_store(size_t bytes, struct store_session **session)
 {
-    struct shared_store_options options = {.bytes = bytes};
     struct store *store;
 
-    if (shared_store_create(&options, &store) != STATUS_OK || store_session_open(store, session) != STATUS_OK) {
+    if (store_make(bytes, &store) != STATUS_OK || store_session_open(store, session) != STATUS_OK) {
         (void)fprintf(stderr, "no store: %s\n", shared_store_reason());
         exit(1);
     }
