@@ -10,8 +10,8 @@
 
 #define FUTEX_NO_DEADLINE UINT64_MAX
 
-/* Sleeps while *word is `expected`, at most until deadline_ns of CLOCK_MONOTONIC; may return early, as after a signal. Any process
- * that maps the word. */
+/* Sleeps while *word is `expected`, at most until deadline_ns of CLOCK_MONOTONIC; may return early, as after a signal.
+ * Any process that maps the word. */
 void futex_wait(const _Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
 
 /* Wakes who sleeps on the word. Never waits. */

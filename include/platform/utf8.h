@@ -19,4 +19,8 @@ bool utf8_is_valid(struct bytes bytes);
  * valid character begins or the last one is cut short. */
 size_t utf8_decode(struct bytes bytes, size_t offset, uint32_t *code_point);
 
+/* How many bytes a sequence has, 1 to 4, by what its first byte announces; 0: it
+ * is no first byte. Whether a valid character follows is for utf8_decode to say. */
+size_t utf8_sequence_size(unsigned char first);
+
 #endif

@@ -78,7 +78,7 @@ bool line_reader_finish(struct line_reader *reader, struct line *line);
 /* Whether nothing is inside, not even a part of a line. */
 bool line_reader_is_empty(const struct line_reader *reader);
 
-/* Gives memory back that a long line took, if the reader is empty. */
+/* Gives its memory back if the reader is empty. */
 void line_reader_shrink(struct line_reader *reader);
 
 #endif

@@ -119,7 +119,9 @@ enum slot_claim {
     SLOT_NONE       /* all are taken and there is no memory for more */
 };
 
-/* Claims a slot for the calling process. On SLOT_INHERITED the life mutex is held but not yet consistent. */
+/* Claims a slot for the calling process. On SLOT_INHERITED the life mutex is held but not yet consistent. Looks from
+ * segment->slot_hint on, where it adds slots as far as memory goes, then at those before: among thousands of processes that
+ * have a number each, none looks at all the others' slots. */
 enum slot_claim process_slot_claim(struct segment *segment, unsigned *number);
 
 /* The same for one slot: how the housekeeper looks for the dead. */

@@ -74,7 +74,7 @@ struct segment_header {
     uint64_t chunks_offset;
     uint32_t format_version;
     uint32_t chunk_count;
-    uint32_t master_pid; /* for people: who made it or took it over last */
+    uint32_t master_pid; /* who made it or took it over last; decides whose leftovers may be ended */
     _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since */
     unsigned char hash_key[SIPHASH_KEY_BYTES];
     /* Key locks held or waited for, beside what every command reads anyway. See recipe K in src/transaction/README.md. */
@@ -123,6 +123,7 @@ struct segment {
     size_t chunks_offset;
     uint32_t chunk_count;
     uint32_t claim_hint; /* where this process looks for a free chunk first */
+    unsigned slot_hint;  /* and for a free slot; see process_slot_claim */
     unsigned char *scratch; /* private and untouched until a rebuild: one byte per unit */
     int descriptor;         /* -1: anonymous */
     char path[SEGMENT_PATH_BYTES_MAX]; /* empty: anonymous */

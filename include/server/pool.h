@@ -23,14 +23,15 @@ struct pool_worker {
 
 struct pool {
     const struct inheritance *inheritance;
-    struct pool_worker *workers; /* [worker_max], numbered as on the scoreboard */
     unsigned worker_max;
     unsigned count;
+    unsigned first_free; /* no worker has a smaller number that is free */
     unsigned owed; /* one for each that died: perhaps it was called to a connection, and others were not */
     uint64_t last_birth;
     struct throttle forks;  /* fork(2) that failed */
     struct throttle deaths; /* workers that died on their first connection */
     uint64_t finished_at_last_death;
+    struct pool_worker workers[]; /* [worker_max], numbered as on the scoreboard */
 };
 
 /* How a worker that was reaped had ended. */
@@ -43,9 +44,9 @@ enum pool_end {
 /* How many workers there can be at most: one for each client, and those that wait, who refuse what is too many. */
 unsigned pool_worker_max(const struct server_config *config);
 
-/* No workers yet. False: no memory. */
-bool pool_init(struct pool *pool, const struct inheritance *inheritance);
-void pool_deinit(struct pool *pool);
+/* No workers yet. NULL: no memory. The children do not inherit it. */
+struct pool *pool_create(const struct inheritance *inheritance);
+void pool_destroy(struct pool *pool);
 
 /* Forks what is too few, retires what is too many. */
 void pool_balance(struct pool *pool);

@@ -81,6 +81,9 @@ unsigned scoreboard_spare_leave(const struct scoreboard *scoreboard, unsigned nu
 bool scoreboard_is_spare(const struct scoreboard *scoreboard, unsigned number);
 unsigned scoreboard_spare_count(const struct scoreboard *scoreboard);
 
+/* The first worker from this number on that is spare; worker_max: none is. Any number. */
+unsigned scoreboard_spare_next(const struct scoreboard *scoreboard, unsigned number);
+
 /* Takes a seat for a connection of this worker, which has none. False: all are taken. */
 bool scoreboard_seat_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat);
 void scoreboard_seat_leave(const struct scoreboard *scoreboard, unsigned seat);

@@ -107,6 +107,10 @@ bool shared_store_tidy(struct store *store);
  * process. */
 unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max);
 
+/* This process is one of many that are numbered, and is going to open a session: it looks for a place of that number first.
+ * Only a hint. */
+void shared_store_expect_place(struct store *store, unsigned number);
+
 /* A process that serves sessions calls it once: see recovery_count_deaths. */
 void shared_store_count_deaths(void);
 

@@ -119,6 +119,7 @@ void diagnostic_write(enum diagnostic_level level, const char *format, ...)
     int size;
     int saved_errno = errno;
 
+    REQUIRE(format != NULL);
     if (level < process.lowest)
         return;
     va_start(arguments, format);

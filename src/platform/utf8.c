@@ -14,7 +14,6 @@
 #define EIGHT_HIGH_BITS UINT64_C(0x8080808080808080)
 
 static size_t skip_ascii(struct bytes bytes, size_t offset);
-static size_t sequence_length(unsigned char first);
 static bool code_point_is_valid(uint32_t code_point, size_t length);
 
 bool utf8_is_valid(struct bytes bytes)
@@ -41,7 +40,7 @@ size_t utf8_decode(struct bytes bytes, size_t offset, uint32_t *code_point)
 
     REQUIRE(offset < bytes.size);
     sequence = bytes.data + offset;
-    length = sequence_length(sequence[0]);
+    length = utf8_sequence_size(sequence[0]);
     if (length == 0 || length > bytes.size - offset)
         return 0;
 
@@ -55,6 +54,19 @@ size_t utf8_decode(struct bytes bytes, size_t offset, uint32_t *code_point)
         return 0;
     *code_point = decoded;
     return length;
+}
+
+size_t utf8_sequence_size(unsigned char first)
+{
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc0)
+        return 0;
+    if (first < 0xe0)
+        return 2;
+    if (first < 0xf0)
+        return 3;
+    return first < 0xf8 ? 4 : 0;
 }
 
 /* Most text is ASCII: eight bytes at a time. */
@@ -71,20 +83,6 @@ static size_t skip_ascii(struct bytes bytes, size_t offset)
     while (offset < bytes.size && bytes.data[offset] < 0x80)
         offset++;
     return offset;
-}
-
-/* 0: no sequence begins with this byte. */
-static size_t sequence_length(unsigned char first)
-{
-    if (first < 0x80)
-        return 1;
-    if (first < 0xc0)
-        return 0;
-    if (first < 0xe0)
-        return 2;
-    if (first < 0xf0)
-        return 3;
-    return first < 0xf8 ? 4 : 0;
 }
 
 static bool code_point_is_valid(uint32_t code_point, size_t length)

@@ -19,7 +19,6 @@ static const char escapes[0x80] = {
 static size_t complete_pending(struct json_writer *writer, struct bytes piece);
 static size_t write_character(struct json_writer *writer, struct bytes bytes, size_t offset);
 static size_t plain_size(struct bytes bytes, size_t offset);
-static size_t sequence_size(unsigned char first);
 
 /* --- tokens --- */
 
@@ -151,7 +150,7 @@ void json_string_piece(struct json_writer *writer, struct bytes piece)
         offset += plain;
         if (offset == piece.size)
             break;
-        if (sequence_size(piece.data[offset]) > piece.size - offset) {
+        if (utf8_sequence_size(piece.data[offset]) > piece.size - offset) {
             writer->pending_size = piece.size - offset;
             memcpy(writer->pending, piece.data + offset, writer->pending_size);
             break;
@@ -185,9 +184,10 @@ static size_t complete_pending(struct json_writer *writer, struct bytes piece)
     size_t taken = 0;
 
     while (writer->pending_size > 0) {
-        if (sequence_size(writer->pending[0]) > writer->pending_size) {
+        if (utf8_sequence_size(writer->pending[0]) > writer->pending_size) {
             if (taken == piece.size)
                 break;
+            INVARIANT(writer->pending_size < sizeof writer->pending);
             writer->pending[writer->pending_size++] = piece.data[taken++];
         } else {
             write_pending(writer);
@@ -236,12 +236,4 @@ static size_t plain_size(struct bytes bytes, size_t offset)
     while (end < bytes.size && bytes.data[end] < sizeof escapes && escapes[bytes.data[end]] == 0)
         end++;
     return end - offset;
-}
-
-/* How many bytes a sequence that begins so is meant to have; a byte that begins none is alone. */
-static size_t sequence_size(unsigned char first)
-{
-    if (first < 0xc0 || first >= 0xf8)
-        return 1;
-    return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }

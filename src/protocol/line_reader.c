@@ -145,7 +145,7 @@ bool line_reader_is_empty(const struct line_reader *reader)
 
 void line_reader_shrink(struct line_reader *reader)
 {
-    if (!line_reader_is_empty(reader) || reader->buffer.capacity <= LINE_READER_BYTES_MIN)
+    if (!line_reader_is_empty(reader))
         return;
     buffer_deinit(&reader->buffer);
     reader->served = 0;

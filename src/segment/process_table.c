@@ -156,21 +156,38 @@ enum slot_claim process_slot_claim_number(struct segment *segment, unsigned numb
     }
 }
 
+static enum slot_claim claim_between(struct segment *segment, unsigned from, unsigned to, unsigned *number)
+{
+    for (unsigned i = from; i < to; i++) {
+        enum slot_claim claim = process_slot_claim_number(segment, i);
+
+        if (claim != SLOT_BUSY) {
+            *number = i;
+            return claim;
+        }
+    }
+    return SLOT_BUSY;
+}
+
 enum slot_claim process_slot_claim(struct segment *segment, unsigned *number)
 {
+    unsigned hint = segment->slot_hint;
+    unsigned count = process_slot_count(segment);
+    enum slot_claim claim;
+
+    while (count <= hint && block_add(segment, count))
+        count = process_slot_count(segment);
     for (;;) {
-        unsigned count = process_slot_count(segment);
+        unsigned from = hint < count ? hint : count;
 
-        for (unsigned i = 0; i < count; i++) {
-            enum slot_claim claim = process_slot_claim_number(segment, i);
-
-            if (claim != SLOT_BUSY) {
-                *number = i;
-                return claim;
-            }
-        }
+        claim = claim_between(segment, from, count, number);
+        if (claim == SLOT_BUSY)
+            claim = claim_between(segment, 0, from, number);
+        if (claim != SLOT_BUSY)
+            return claim;
         if (!block_add(segment, count))
             return SLOT_NONE;
+        count = process_slot_count(segment);
     }
 }
 

@@ -1,5 +1,5 @@
 /* The master's loop: it sleeps until a signal, a child's death or the pool's
- * event wakes it, looks at everything, and sleeps again. */
+ * event wakes it, looks at what there may be to do, and sleeps again. */
 #include "server/master.h"
 
 #include <limits.h>
@@ -13,7 +13,7 @@ static void go_on(struct master *master);
 static void begin(struct master *master);
 static int keep_up(struct master *master);
 static int wind_up(struct master *master);
-static void sleep_until_called(const struct master *master, int limit_ms);
+static void sleep_until_called(struct master *master, int limit_ms);
 static bool has_ended(const struct master *master);
 
 int master_run(const struct server_config *config)
@@ -32,7 +32,7 @@ int master_run(const struct server_config *config)
 
 static bool has_ended(const struct master *master)
 {
-    return master->phase == MASTER_STOPPING && master->pool.count == 0 && master->housekeeper.pid == 0;
+    return master->phase == MASTER_STOPPING && master->pool->count == 0 && master->housekeeper.pid == 0;
 }
 
 static void go_on(struct master *master)
@@ -57,17 +57,17 @@ static int keep_up(struct master *master)
     int housekeeper_ms = housekeeper_watch(&master->housekeeper, &master->inheritance);
     int pool_ms;
 
-    pool_balance(&master->pool);
-    pool_ms = pool_wait_ms(&master->pool);
+    pool_balance(master->pool);
+    pool_ms = pool_wait_ms(master->pool);
     return pool_ms >= 0 && pool_ms < housekeeper_ms ? pool_ms : housekeeper_ms;
 }
 
 static void begin(struct master *master)
 {
-    if (master->pool.count == 0) {
+    if (master->pool->count == 0) {
         diagnostic_error("There is no worker to begin with");
         master_stop(master, MASTER_FAILED);
-    } else if (pool_is_up(&master->pool)) {
+    } else if (pool_is_up(master->pool)) {
         master->phase = MASTER_SERVING;
         master_say_ready(&master->inheritance.listeners);
     }
@@ -80,17 +80,18 @@ static int wind_up(struct master *master)
     if (now_ms < master->stop_by_ms)
         return (int)(master->stop_by_ms - now_ms);
     if (!master->has_killed)
-        diagnostic_warning("%u workers have not ended after %u ms: killing them", master->pool.count, MASTER_STOP_MS);
+        diagnostic_warning("%u workers have not ended after %u ms: killing them", master->pool->count, MASTER_STOP_MS);
     master_kill(master);
     return (int)MASTER_STOP_MS;
 }
 
-static void sleep_until_called(const struct master *master, int limit_ms)
+static void sleep_until_called(struct master *master, int limit_ms)
 {
     struct pollfd events[] = {
         {.fd = master->inheritance.signals, .events = POLLIN},
         {.fd = master->inheritance.pool_event, .events = POLLIN},
     };
 
-    (void)poll(events, sizeof events / sizeof *events, limit_ms);
+    if (poll(events, sizeof events / sizeof *events, limit_ms) == 0)
+        master->has_dead = true; /* nobody called */
 }

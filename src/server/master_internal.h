@@ -20,8 +20,9 @@ struct master {
     enum master_phase phase;
     int exit_status;
     struct inheritance inheritance;
-    struct pool pool;
+    struct pool *pool;
     struct housekeeper_watch housekeeper;
+    bool has_dead;       /* perhaps: SIGCHLD came, or nothing did for long */
     int stop_signal;     /* the first that was received; 0: none */
     uint64_t stopped_ms; /* when that was */
     uint64_t stop_by_ms; /* while stopping: when what is left is killed */
@@ -39,7 +40,7 @@ void master_say_ready(const struct listeners *listeners);
 /* Obeys the signals that came, and clears the pool's event. */
 void master_take_orders(struct master *master);
 
-/* Waits for the children that have died. */
+/* Waits for the children that have died, if there may be some: to find none, the system looks at all of them. */
 void master_reap(struct master *master);
 
 /* Begins the end; what does not end by itself is killed later, or by master_kill at once. */

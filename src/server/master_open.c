@@ -45,7 +45,8 @@ bool master_open(struct master *master, const struct server_config *config)
         goto close_listeners;
     if ((config->load_path[0] != '\0' && !load(inheritance, config)) || !open_scoreboard(inheritance, config))
         goto close_store;
-    if (pool_init(&master->pool, inheritance))
+    master->pool = pool_create(inheritance);
+    if (master->pool != NULL)
         return true;
     diagnostic_error("There is no private memory to begin with");
     scoreboard_destroy(&inheritance->scoreboard);
@@ -65,7 +66,7 @@ void master_close(struct master *master)
 {
     struct inheritance *inheritance = &master->inheritance;
 
-    pool_deinit(&master->pool);
+    pool_destroy(master->pool);
     scoreboard_destroy(&inheritance->scoreboard);
     if (inheritance->config->is_discard)
         shared_store_unlink(inheritance->store);

@@ -28,7 +28,7 @@ static void fulfil_kill_wish(struct master *master)
 {
     pid_t pid = atomic_exchange(&master->inheritance.scoreboard.common->kill_wish, 0);
 
-    if (pid != 0 && pool_kill(&master->pool, pid))
+    if (pid != 0 && pool_kill(master->pool, pid))
         diagnostic_warning("A worker, pid %d, was stopped for %u ms while others may wait for it: killed "
                            "(--lock-holder-timeout)",
                            (int)pid, master->inheritance.config->lock_holder_timeout_ms);
@@ -41,8 +41,10 @@ static bool is_echo(const struct master *master, int signal_number)
 
 static void obey(struct master *master, int signal_number)
 {
+    if (signal_number == SIGCHLD)
+        master->has_dead = true; /* one may stand for several deaths */
     if (signal_number == SIGCHLD || is_echo(master, signal_number))
-        return; /* master_reap looks anyway: one SIGCHLD may stand for several deaths */
+        return;
     if (master->phase == MASTER_STOPPING) {
         diagnostic_warning("%s, again: ending at once", strsignal(signal_number));
         master_kill(master);
@@ -61,7 +63,7 @@ void master_stop(struct master *master, int exit_status)
     master->phase = MASTER_STOPPING;
     master->exit_status = exit_status;
     master->stop_by_ms = clock_monotonic_ms() + MASTER_STOP_MS;
-    pool_signal(&master->pool, SIGTERM);
+    pool_signal(master->pool, SIGTERM);
     if (master->housekeeper.pid != 0)
         (void)kill(master->housekeeper.pid, SIGTERM);
     listeners_shut(&master->inheritance.listeners);
@@ -69,9 +71,9 @@ void master_stop(struct master *master, int exit_status)
 
 void master_kill(struct master *master)
 {
-    if (master->pool.count == 0 && master->housekeeper.pid == 0)
+    if (master->pool->count == 0 && master->housekeeper.pid == 0)
         return;
-    pool_signal(&master->pool, SIGKILL);
+    pool_signal(master->pool, SIGKILL);
     if (master->housekeeper.pid != 0)
         (void)kill(master->housekeeper.pid, SIGKILL);
     master->has_killed = true;

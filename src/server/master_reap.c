@@ -16,6 +16,9 @@ void master_reap(struct master *master)
     pid_t pid;
     int status;
 
+    if (!master->has_dead)
+        return;
+    master->has_dead = false;
     while (find_dead(&pid)) {
         shared_store_bury(master->inheritance.store, pid);
         if (waitpid(pid, &status, 0) != pid)
@@ -23,7 +26,7 @@ void master_reap(struct master *master)
         if (housekeeper_reaped(&master->housekeeper, pid, status)) {
             if (WIFSIGNALED(status) || WEXITSTATUS(status) != 0)
                 tell_end("The housekeeper", pid, status);
-        } else if (pool_reaped(&master->pool, pid, status) == POOL_DIED) {
+        } else if (pool_reaped(master->pool, pid, status) == POOL_DIED) {
             tell_end("A worker", pid, status);
             if (master->phase == MASTER_STARTING)
                 master_stop(master, MASTER_FAILED);

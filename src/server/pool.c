@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "platform/clock.h"
@@ -25,11 +25,17 @@ static void note_early_death(struct pool *pool);
 
 bool pool_is_valid(const struct pool *pool)
 {
+    unsigned first_free = pool->worker_max;
     unsigned count = 0;
 
-    for (unsigned number = 0; number < pool->worker_max; number++)
-        count += pool->workers[number].pid != 0;
-    return count == pool->count && pool->worker_max == pool->inheritance->scoreboard.worker_max;
+    for (unsigned number = pool->worker_max; number > 0; number--) {
+        if (pool->workers[number - 1].pid == 0)
+            first_free = number - 1;
+        else
+            count++;
+    }
+    return count == pool->count && pool->first_free <= first_free &&
+           pool->worker_max == pool->inheritance->scoreboard.worker_max;
 }
 
 unsigned pool_worker_max(const struct server_config *config)
@@ -37,23 +43,32 @@ unsigned pool_worker_max(const struct server_config *config)
     return config->clients_max + config->spare_workers_min;
 }
 
-bool pool_init(struct pool *pool, const struct inheritance *inheritance)
+static size_t bytes_of(unsigned worker_max)
 {
-    unsigned worker_max = inheritance->scoreboard.worker_max;
-
-    *pool = (struct pool){
-        .inheritance = inheritance,
-        .workers = calloc(worker_max, sizeof *pool->workers),
-        .worker_max = worker_max,
-        .last_birth = clock_monotonic_ns(), /* different from those that an earlier server left in the store */
-        .deaths = {.free_failures = FREE_DEATHS},
-    };
-    return pool->workers != NULL;
+    return sizeof(struct pool) + worker_max * sizeof(struct pool_worker);
 }
 
-void pool_deinit(struct pool *pool)
+struct pool *pool_create(const struct inheritance *inheritance)
 {
-    free(pool->workers);
+    unsigned worker_max = inheritance->scoreboard.worker_max;
+    size_t bytes = bytes_of(worker_max);
+    struct pool *pool = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (pool == MAP_FAILED)
+        return NULL;
+    /* Every fork changes it: each worker would be left with copies of its own of what it never looks at. */
+    (void)madvise(pool, bytes, MADV_DONTFORK);
+    pool->inheritance = inheritance;
+    pool->worker_max = worker_max;
+    pool->last_birth = clock_monotonic_ns(); /* different from those that an earlier server left in the store */
+    pool->deaths.free_failures = FREE_DEATHS;
+    ENSURE(pool_is_valid(pool));
+    return pool;
+}
+
+void pool_destroy(struct pool *pool)
+{
+    (void)munmap(pool, bytes_of(pool->worker_max));
 }
 
 void pool_balance(struct pool *pool)
@@ -78,14 +93,12 @@ int pool_wait_ms(const struct pool *pool)
 /* Those that retire are as good as gone. */
 static unsigned count_spare(const struct pool *pool)
 {
+    const struct scoreboard *scoreboard = &pool->inheritance->scoreboard;
+    unsigned number = scoreboard_spare_next(scoreboard, 0);
     unsigned count = 0;
 
-    for (unsigned number = 0; number < pool->worker_max; number++) {
-        const struct pool_worker *worker = &pool->workers[number];
-
-        count += worker->pid != 0 && !worker->is_retiring &&
-                 scoreboard_is_spare(&pool->inheritance->scoreboard, number);
-    }
+    for (; number < pool->worker_max; number = scoreboard_spare_next(scoreboard, number + 1))
+        count += pool->workers[number].pid != 0 && !pool->workers[number].is_retiring;
     return count;
 }
 
@@ -128,19 +141,21 @@ static void grow(struct pool *pool, unsigned wanted)
 
 static bool fork_worker(struct pool *pool)
 {
-    const struct scoreboard *scoreboard = &pool->inheritance->scoreboard;
-    unsigned number = 0;
+    const struct inheritance *inheritance = pool->inheritance; /* the child has no pool */
+    const struct scoreboard *scoreboard = &inheritance->scoreboard;
+    unsigned number = pool->first_free;
     uint64_t birth = ++pool->last_birth;
     pid_t pid;
 
-    while (pool->workers[number].pid != 0)
+    while (number < pool->worker_max && pool->workers[number].pid != 0)
         number++;
     INVARIANT(number < pool->worker_max);
+    pool->first_free = number;
     pool->workers[number].finished_before = atomic_load(&scoreboard->lines[number].finished);
     scoreboard_enroll(scoreboard, number, birth);
-    pid = inheritance_fork(pool->inheritance, "hauskv-worker");
+    pid = inheritance_fork(inheritance, "hauskv-worker");
     if (pid == 0)
-        worker_run(pool->inheritance, number, birth);
+        worker_run(inheritance, number, birth);
     if (pid < 0) {
         if (pool->forks.failures == 0)
             diagnostic_warning("Cannot fork a worker, going on with %u of them: %s", pool->count, strerror(errno));
@@ -189,6 +204,8 @@ enum pool_end pool_reaped(struct pool *pool, pid_t pid, int status)
     scoreboard_discharge(scoreboard, number);
     pool->workers[number] = (struct pool_worker){.pid = 0};
     pool->count--;
+    if (number < pool->first_free)
+        pool->first_free = number;
     ENSURE(pool_is_valid(pool));
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_DONE)
         return POOL_RETIRED;

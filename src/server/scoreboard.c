@@ -102,6 +102,18 @@ unsigned scoreboard_spare_count(const struct scoreboard *scoreboard)
     return count;
 }
 
+unsigned scoreboard_spare_next(const struct scoreboard *scoreboard, unsigned number)
+{
+    while (number < scoreboard->worker_max) {
+        uint64_t from_here = atomic_load(&scoreboard->spare[number / BITS_PER_WORD]) >> number % BITS_PER_WORD;
+
+        if (from_here != 0)
+            return number + (unsigned)__builtin_ctzll(from_here);
+        number += BITS_PER_WORD - number % BITS_PER_WORD;
+    }
+    return scoreboard->worker_max;
+}
+
 /* Where each worker begins to look there are enough seats for all but a few, so
  * nearly always the first one is free. */
 bool scoreboard_seat_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat)

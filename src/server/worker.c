@@ -42,6 +42,7 @@ static bool prepare(struct worker *worker, uint64_t birth)
      * where it is not allowed. */
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
     shared_store_count_deaths();
+    shared_store_expect_place(worker->inheritance->store, worker->number);
     status = store_session_open(worker->inheritance->store, &worker->store_session);
     if (status != STATUS_OK) {
         diagnostic_error("A worker found no place in the store: %s", status_message(status));

@@ -370,6 +370,11 @@ unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max)
     return count;
 }
 
+void shared_store_expect_place(struct store *store, unsigned number)
+{
+    shared(store)->engine->segment->slot_hint = number;
+}
+
 void shared_store_count_deaths(void)
 {
     recovery_count_deaths();

@@ -157,7 +157,8 @@ static uint32_t slot_rebuild(struct engine *engine, unsigned slot)
     return count;
 }
 
-/* K9. Grants what the dead gave up and did not pass on, and wakes every owner: the dead may have granted and not woken. */
+/* K9. Grants what the dead gave up and did not pass on, and wakes every owner: the dead may have granted and not
+ * woken. */
 static void owners_restore(struct engine *engine, unsigned slot)
 {
     struct key_lock_cursor cursor = {0};
@@ -173,8 +174,8 @@ static void owners_restore(struct engine *engine, unsigned slot)
     }
 }
 
-/* The count is stored once: others look at it without the mutex, and to whom it said 0 for a moment would commit what somebody
- * has read (flaw REBUILD_RESETS_COUNT of the model). */
+/* The count is stored once: others look at it without the mutex, and to whom it said 0 for a moment would commit what
+ * somebody has read (flaw REBUILD_RESETS_COUNT of the model). */
 void key_locks_rebuild(struct engine *engine)
 {
     struct segment_header *header = engine->segment->header;
@@ -247,8 +248,8 @@ bool key_lock_is_foreign(struct engine *engine, struct key_lock_owner owner, uin
     return is_foreign;
 }
 
-/* K5. From who owns what this slot wants on to who owns what that one waits for, and so on. Who runs will give up what it has; who
- * is dead will be drained of it. There is no circle without this slot: it would have been found when it was closed. */
+/* K5. From who owns what this slot wants on to who owns what that one waits for, and so on. Who runs will give up what
+ * it has; who is dead will be drained of it. There is no circle without this slot: it would have been found when it was closed. */
 static bool would_wait_for_itself(const struct engine *engine, unsigned slot, const struct key_lock *owner)
 {
     unsigned steps = process_slot_count(engine->segment);
@@ -393,7 +394,8 @@ static void transaction_end_locks(struct engine *engine, struct key_lock_owner o
             lock_end(engine, lock);
 }
 
-/* K8. Under the mutex, or a rebuild might be on its way through them. Unlinked first: what a death leaves is its slot's still. */
+/* K8. Under the mutex, or a rebuild might be on its way through them. Unlinked first: what a death leaves is its slot's
+ * still. */
 static void chunks_return(struct engine *engine, struct slot_key_locks *home)
 {
     struct chunk_ref chunk = {atomic_load(&home->chunk)};
@@ -418,8 +420,8 @@ void key_locks_release(struct engine *engine, struct key_lock_owner owner)
     mutex_leave(engine);
 }
 
-/* K10. Under the mutex: the owner ends a transaction's locks there before it can begin another in its place. The chunks are for the
- * owner to give back. */
+/* K10. Under the mutex: the owner ends a transaction's locks there before it can begin another in its place. The chunks
+ * are for the owner to give back. */
 static void expired_end_locks(struct engine *engine, unsigned slot)
 {
     const struct process_slot *looked_at = process_slot_at(engine->segment, slot);

@@ -67,8 +67,9 @@ static struct bytes entry_key(const struct scan *scan, uint64_t entry)
     return bytes_start_with(key, scan->prefix) ? key : bytes_from(NULL, 0);
 }
 
-/* Collects keys from `from` on, within its page, until at least `budget` are found and a tag is complete. *last is how far
- * it came. Holds the shard's lock only here; a copy of the page's entries orders them. */
+/* Collects keys from `from` on, within its page, until at least `budget` are found and a tag is complete. *last is how
+ * far it came. Holds the shard's lock only here; a copy of the page's entries orders them. The list may grow meanwhile:
+ * that waits for nobody, and room for the longest keys, had it been made before, would still be first touched here. */
 static enum status page_scan(struct scan *scan, uint64_t from, size_t budget, uint64_t *last)
 {
     uint64_t entries[PAGE_ENTRIES];

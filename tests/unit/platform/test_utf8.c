@@ -186,3 +186,15 @@ Test(utf8, no_character_begins_behind_the_end)
 {
     cr_assert_eq(process_run(decodes_behind_the_end, NULL), PROCESS_SIGNAL(SIGABRT));
 }
+
+Test(utf8, first_byte_announces_the_size_of_a_sequence)
+{
+    for (size_t i = 0; i < sizeof grammar / sizeof *grammar; i++) {
+        for (unsigned first = grammar[i].range[0].first; first <= grammar[i].range[0].last; first++)
+            cr_assert_eq(utf8_sequence_size((unsigned char)first), grammar[i].length, "%02x", first);
+    }
+    for (unsigned later = 0x80; later <= 0xbf; later++)
+        cr_assert_eq(utf8_sequence_size((unsigned char)later), 0, "%02x", later);
+    for (unsigned none = 0xf8; none <= 0xff; none++)
+        cr_assert_eq(utf8_sequence_size((unsigned char)none), 0, "%02x", none);
+}

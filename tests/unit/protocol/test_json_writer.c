@@ -92,6 +92,14 @@ Test(json_writer, escapes_what_is_not_ascii)
     STRING("\xf0\x90\x80\x80\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf", "\\ud800\\udc00\\ud83d\\ude00\\udbff\\udfff");
 }
 
+/* Each length's first and last, whose first bytes are the lowest and the highest. */
+Test(json_writer, waits_for_all_bytes_of_a_character_that_was_cut)
+{
+    STRING("\xc2\x80\xdf\xbf", "\\u0080\\u07ff");
+    STRING("\xe0\xa0\x80\xef\xbf\xbf", "\\u0800\\uffff");
+    STRING("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", "\\ud800\\udc00\\udbff\\udfff");
+}
+
 Test(json_writer, finds_a_special_byte_at_every_place)
 {
     for (unsigned place = 0; place < 24; place++) {

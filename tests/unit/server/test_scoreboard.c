@@ -64,6 +64,22 @@ Test(scoreboard, coming_and_going_tells_how_many_are_left)
     cr_assert_eq(scoreboard_spare_leave(&board, 3), 0);
 }
 
+Test(scoreboard, names_those_that_are_spare_in_order)
+{
+    const unsigned spare[] = {0, 63, 64, 129};
+    unsigned number = 0;
+
+    cr_assert_eq(scoreboard_spare_next(&board, 0), WORKERS, "nobody is");
+    for (unsigned i = 0; i < 4; i++)
+        (void)scoreboard_spare_join(&board, spare[i]);
+    for (unsigned i = 0; i < 4; i++, number++) {
+        number = scoreboard_spare_next(&board, number);
+        cr_assert_eq(number, spare[i]);
+    }
+    cr_assert_eq(scoreboard_spare_next(&board, number), WORKERS);
+    cr_assert_eq(scoreboard_spare_next(&board, WORKERS + 1), WORKERS);
+}
+
 Test(scoreboard, there_are_as_many_seats_as_clients)
 {
     unsigned seat;

@@ -142,6 +142,28 @@ void client_waits(unsigned client, enum act act, unsigned transaction, const cha
     }
 }
 
+static bool slot_waits_for(unsigned slot, uint64_t hash)
+{
+    struct key_lock_cursor cursor = {0};
+    const struct key_lock *lock;
+
+    while ((lock = key_lock_next(engine->segment, slot, &cursor)) != NULL)
+        if (atomic_load(&lock->state) == KEY_LOCK_WAITS && lock->hash == hash)
+            return true;
+    return false;
+}
+
+void client_comes_to_wait_for(unsigned client, const char *key)
+{
+    uint64_t hash = table_hash(&engine->table, text(key));
+
+    while (!slot_waits_for(clients[client].slot, hash)) {
+        cr_assert(!has_answered(&clients[client]), "client %u did not wait but answered %s", client,
+                  status_code(clients[client].status));
+        (void)usleep(1000);
+    }
+}
+
 const char *client_value(unsigned client)
 {
     return clients[client].found;

@@ -33,6 +33,8 @@ void clients_end(void);
 enum status client_does(unsigned client, enum act act, unsigned transaction, const char *key, const char *value);
 /* Asks; asserts that the client waits for a key. Its answer comes later. */
 void client_waits(unsigned client, enum act act, unsigned transaction, const char *key, const char *value);
+/* Of what was asked last: returns as soon as the client waits for that key; asserts that it has not answered. */
+void client_comes_to_wait_for(unsigned client, const char *key);
 /* Asks, whatever comes. */
 void client_asks(unsigned client, enum act act, unsigned transaction, const char *key, const char *value);
 enum status client_answers(unsigned client);

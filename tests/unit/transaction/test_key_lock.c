@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lock_clients.h"
 #include "support/process.h"
@@ -285,14 +284,14 @@ WHOLE_TEST(key_lock, commit_that_meets_a_second_lock_gives_the_first_back)
     DOES(2, PUTS, 1, second, "committed");
     client_waits(2, COMMITS, 1, NULL, NULL);
     DOES(0, COMMITS, 1, NULL, NULL);
-    while (key_locks_in(KEY_LOCK_OWNS) > 1 || key_locks_in(KEY_LOCK_WAITS) != 1)
-        (void)usleep(1000); /* it is granted the first, and comes to wait for the second */
+    client_comes_to_wait_for(2, second); /* it was granted the first */
+    cr_assert_eq(key_locks_in(KEY_LOCK_OWNS), 1, "the first was not given back");
 
     has(3, first);
     assert_engine_valid();
     DOES(1, COMMITS, 1, NULL, NULL);
-    while (key_locks_in(KEY_LOCK_OWNS) > 1 || key_locks_in(KEY_LOCK_WAITS) != 1)
-        (void)usleep(1000);
+    client_comes_to_wait_for(2, first);
+    cr_assert_eq(key_locks_in(KEY_LOCK_OWNS), 1, "the second was not given back");
     DOES(3, PUTS, 1, first, "locked");
     DOES(3, COMMITS, 1, NULL, NULL);
     assert_answers(2, STATUS_OK);

@@ -1,16 +1,11 @@
 /* segment_is_repairable is what a restart trusts before it lets the heir's functions loose, so each kind of damage that
- * it claims to see is done here, one at a time, and must be seen without a crash, whatever a damaged reference names.
- * Then the segment is put back. What is whole for it: commits that wait to be done again, a page split half done. */
+ * it claims to see is done here, one at a time, and must be seen (damage.h). What is whole for it: commits that wait to
+ * be done again, a page split half done. */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "engine_fixture.h"
-#include "support/process.h"
+#include "damage.h"
 
 #define KEYS (3u * (unsigned)PAGE_ENTRIES)
-#define CHUNK_IN_NOWHERE 0x10000000u
-#define UNITS_IN_NOWHERE 0xfffffff0u
 
 static const char *plain;
 static const char *rewritten; /* a second version, and a snapshot that needs the first */
@@ -19,28 +14,6 @@ static const char *shared;    /* on a page whose split is half done */
 static struct chunk_ref replaced;
 static struct chunk_ref left;
 static struct chunk_ref right;
-
-static unsigned char *saved;
-static char *reason; /* shared with the child that checks */
-
-static struct block_ref ref_of(const char *key)
-{
-    uint64_t hash = table_hash(&engine->table, text(key));
-    struct block_ref ref = table_find(&engine->table, shard_of(key), hash, text(key));
-
-    REQUIRE(!block_ref_is_none(ref));
-    return ref;
-}
-
-static struct version *version_of(const char *key)
-{
-    return version_at(engine->segment, ref_of(key));
-}
-
-static struct page *page_of(const char *key)
-{
-    return table_page_of(&engine->table, shard_of(key), table_hash(&engine->table, text(key)));
-}
 
 static struct page *page_in(struct chunk_ref chunk)
 {
@@ -58,13 +31,6 @@ static _Atomic uint64_t *entry_in(struct page *page)
 static uint32_t tag_of(const char *key)
 {
     return table_tag_of(&engine->table, table_hash(&engine->table, text(key)));
-}
-
-static _Atomic uint32_t *directory(unsigned shard)
-{
-    unsigned char *first = (unsigned char *)table_shard(&engine->table, engine->table.shard_count);
-
-    return (_Atomic uint32_t *)(void *)first + ((size_t)shard << engine->table.directory_depth);
 }
 
 static struct chunk_ref chunk_of(struct page *page)
@@ -135,15 +101,12 @@ static void open_engine(void)
     put(me, TRANSACTION_SINGLE, rewritten, "third");
     split_half();
     commit_half();
-    saved = malloc(engine->segment->bytes);
-    cr_assert_not_null(saved);
-    memcpy(saved, engine->segment->base, engine->segment->bytes);
-    reason = process_shared_memory(256);
+    damage_init(segment_is_repairable);
 }
 
 static void close_engine(void)
 {
-    free(saved);
+    damage_deinit();
     engine_detach(engine);
 }
 
@@ -154,12 +117,6 @@ TestSuite(repairable, .init = open_engine, .fini = close_engine, .timeout = 120)
 static struct commit_record *commit(void)
 {
     return &me->slot->commit;
-}
-
-/* Of the version at the end of what the rebuild looks at. */
-static struct version *older_of(const char *key)
-{
-    return version_at(engine->segment, (struct block_ref){atomic_load(&version_of(key)->older)});
 }
 
 /* In the first place behind those of the first page of the directory. */
@@ -187,7 +144,7 @@ static void redo_in_a_chunk_of_others(void)
 #define SUCCESSOR_NO_PAGE "a page was replaced by a chunk that is no page"
 #define SUCCESSOR_DAMAGED "a page was replaced by a damaged one"
 
-#define DAMAGES                                                                                                       \
+#define DAMAGES(DAMAGE)                                                                                               \
     DAMAGE(magic, "wrong magic", engine->segment->header->magic++)                                                    \
     DAMAGE(slots_outside, "a block of slots is no chunk of slots",                                                    \
            atomic_store(&engine->segment->header->slot_blocks[0], CHUNK_IN_NOWHERE))                                  \
@@ -215,8 +172,10 @@ static void redo_in_a_chunk_of_others(void)
     DAMAGE(chain_outside, VERSION_DAMAGED, atomic_store(&version_of(rewritten)->older, UNITS_IN_NOWHERE))             \
     DAMAGE(begin_never, TIMES_DAMAGED, version_of(key_in(0, 2))->begin = 0)                                           \
     DAMAGE(begin_in_the_future, TIMES_DAMAGED, version_of(key_in(0, 2))->begin = clock_now() + 1)                     \
-    DAMAGE(begin_of_the_newer, TIMES_DAMAGED, older_of(rewritten)->begin = version_of(rewritten)->begin)              \
-    DAMAGE(chain_with_a_cycle, TIMES_DAMAGED, atomic_store(&older_of(rewritten)->older, ref_of(rewritten).units))     \
+    DAMAGE(begin_of_the_newer, TIMES_DAMAGED,                                                                         \
+           older_of(version_of(rewritten))->begin = version_of(rewritten)->begin)                                     \
+    DAMAGE(chain_with_a_cycle, TIMES_DAMAGED,                                                                         \
+           atomic_store(&older_of(version_of(rewritten))->older, ref_of(rewritten).units))                            \
     DAMAGE(replaced_by_itself_first, SUCCESSOR_NO_PAGE, replace_by(replaced, right))                                  \
     DAMAGE(replaced_by_itself, SUCCESSOR_NO_PAGE, replace_by(left, replaced))                                         \
     DAMAGE(replaced_by_one, SUCCESSOR_NO_PAGE, replace_by(left, (struct chunk_ref){0}))                               \
@@ -229,57 +188,20 @@ static void redo_in_a_chunk_of_others(void)
            atomic_store(entry_in(page_in(right)), entry_of(1, (struct block_ref){UNITS_IN_NOWHERE})))                 \
     DAMAGE(successors_of_one_half, "a page was replaced by others of another range", replace_by(right, right))
 
-#define DAMAGE(name, expected, what) \
-    static void damage_##name(void)  \
-    {                                \
-        what;                        \
-    }
-DAMAGES
-#undef DAMAGE
+DAMAGES(DAMAGE_FUNCTION)
 
-static const struct damage {
-    const char *name;
-    const char *expected;
-    void (*run)(void);
-} damages[] = {
-#define DAMAGE(name, expected, what) {#name, expected, damage_##name},
-    DAMAGES
-#undef DAMAGE
-};
+static const struct damage damages[] = {DAMAGES(DAMAGE_ENTRY)};
 
 /* --- sentences --- */
 
-static int checks(void *context)
-{
-    const char *found = "";
-    bool is_repairable = segment_is_repairable(engine, &found);
-
-    (void)context;
-    (void)snprintf(reason, 256, "%s", is_repairable ? "repairable" : found);
-    return is_repairable ? 0 : 1;
-}
-
-static void assert_seen(const struct damage *damage)
-{
-    int end;
-
-    damage->run();
-    end = process_run(checks, NULL);
-    memcpy(engine->segment->base, saved, engine->segment->bytes);
-    cr_expect_eq(end, 1, "%s: %s", damage->name, end == 0 ? "not seen" : "the check crashed");
-    if (end == 1)
-        cr_expect_str_eq(reason, damage->expected, "%s: seen as \"%s\"", damage->name, reason);
-}
-
 Test(repairable, every_damage_is_seen)
 {
-    for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++)
-        assert_seen(&damages[i]);
+    assert_damages_seen(damages, sizeof(damages) / sizeof(damages[0]));
 }
 
 Test(repairable, what_a_death_left_half_done_is_no_damage)
 {
-    cr_assert_eq(process_run(checks, NULL), 0, "%s", reason);
+    cr_assert_eq(damage_checked(), 0, "%s", damage_reason());
 }
 
 /* Both halves of the split and the commit are there afterwards, and nothing of them is left to do. */
@@ -307,5 +229,5 @@ Test(repairable, wrong_counts_are_no_damage)
     shard->garbage_head = UNITS_IN_NOWHERE;
     shard->allocator.partial[0] = CHUNK_IN_NOWHERE;
     page_of(plain)->key_count++;
-    cr_assert_eq(process_run(checks, NULL), 0, "%s", reason);
+    cr_assert_eq(damage_checked(), 0, "%s", damage_reason());
 }

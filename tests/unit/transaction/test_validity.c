@@ -1,17 +1,13 @@
 /* segment_is_valid is what all other tests trust, so each kind of damage that it
- * claims to see is done here, one thing at a time, and must be seen - without a
- * crash, whatever a damaged reference names. The check runs in a child; then the
- * segment is put back as it was. */
+ * claims to see is done here, one thing at a time, and must be seen (damage.h). */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lock_clients.h"
-#include "support/process.h"
+#include "lock_clients.h" /* before the fixture's `engine` */
+
+#include "damage.h"
 
 #define KEYS (3u * (unsigned)PAGE_ENTRIES)
-#define CHUNK_IN_NOWHERE 0x10000000u
-#define UNITS_IN_NOWHERE 0xfffffff0u
 
 static const char *plain;      /* one version */
 static const char *other;      /* another one */
@@ -24,9 +20,6 @@ static unsigned reader;        /* the snapshot */
 static struct participant *waiter; /* for what I have locked */
 static struct key_lock *owned;
 static struct key_lock *waited_for;
-
-static unsigned char *saved;
-static char *reason; /* shared with the child that checks */
 
 static void put_many(void)
 {
@@ -89,15 +82,12 @@ static void open_engine(void)
     put(me, TRANSACTION_SINGLE, rewritten, "third");
     del(me, TRANSACTION_SINGLE, deleted);
     lock_keys();
-    saved = malloc(engine->segment->bytes);
-    cr_assert_not_null(saved);
-    memcpy(saved, engine->segment->base, engine->segment->bytes);
-    reason = process_shared_memory(256);
+    damage_init(segment_is_valid);
 }
 
 static void validity_is_whole(void)
 {
-    free(saved);
+    damage_deinit();
     participant_close(waiter);
     engine_close();
 }
@@ -116,42 +106,11 @@ static struct shard *shard(void)
     return table_shard(&engine->table, 0);
 }
 
-static struct block_ref ref_of(const char *key)
-{
-    uint64_t hash = table_hash(&engine->table, text(key));
-    struct block_ref ref = table_find(&engine->table, shard_of(key), hash, text(key));
-
-    REQUIRE(!block_ref_is_none(ref));
-    return ref;
-}
-
-static struct version *version_of(const char *key)
-{
-    return version_at(engine->segment, ref_of(key));
-}
-
-static struct version *older_of(const struct version *version)
-{
-    return version_at(engine->segment, (struct block_ref){atomic_load(&version->older)});
-}
-
-static struct page *page_of(const char *key)
-{
-    return table_page_of(&engine->table, shard_of(key), table_hash(&engine->table, text(key)));
-}
-
 static _Atomic uint64_t *entry_at(const char *key)
 {
     uint32_t tag = table_tag_of(&engine->table, table_hash(&engine->table, text(key)));
 
     return &page_of(key)->entries[page_find(engine->segment, page_of(key), tag, text(key))];
-}
-
-static _Atomic uint32_t *directory(unsigned of_shard)
-{
-    unsigned char *first = (unsigned char *)table_shard(&engine->table, engine->table.shard_count);
-
-    return (_Atomic uint32_t *)(void *)first + ((size_t)of_shard << engine->table.directory_depth);
 }
 
 static size_t directory_count(void)
@@ -213,7 +172,7 @@ static struct chunk_info *info_with_room(void)
 
 /* --- damages --- */
 
-#define DAMAGES                                                                                                       \
+#define DAMAGES(DAMAGE)                                                                                               \
     DAMAGE(magic, "wrong magic", header()->magic++)                                                                   \
     DAMAGE(format_version, "other format version", header()->format_version++)                                        \
     DAMAGE(size_of_the_segment, "header and mapping disagree", header()->bytes += CHUNK_BYTES)                        \
@@ -467,52 +426,16 @@ static void queue_swap(void)
     second_version->garbage_next = first;
 }
 
-#define DAMAGE(name, expected, what) \
-    static void damage_##name(void)  \
-    {                                \
-        what;                        \
-    }
-DAMAGES
-#undef DAMAGE
+DAMAGES(DAMAGE_FUNCTION)
 
-static const struct damage {
-    const char *name;
-    const char *expected;
-    void (*run)(void);
-} damages[] = {
-#define DAMAGE(name, expected, what) {#name, expected, damage_##name},
-    DAMAGES
-#undef DAMAGE
-};
+static const struct damage damages[] = {DAMAGES(DAMAGE_ENTRY)};
 
 /* --- sentences --- */
-
-static int checks(void *context)
-{
-    const char *found = "";
-    bool is_valid = segment_is_valid(engine, &found);
-
-    (void)context;
-    (void)snprintf(reason, 256, "%s", is_valid ? "valid" : found);
-    return is_valid ? 0 : 1;
-}
-
-static void assert_seen(const struct damage *damage)
-{
-    int end;
-
-    damage->run();
-    end = process_run(checks, NULL);
-    memcpy(engine->segment->base, saved, engine->segment->bytes);
-    cr_expect_eq(end, 1, "%s: %s", damage->name, end == 0 ? "not seen" : "the check crashed");
-    if (end == 1)
-        cr_expect_str_eq(reason, damage->expected, "%s: seen as \"%s\"", damage->name, reason);
-}
 
 WHOLE_TEST(validity, whole_segment_is_valid_again_and_again)
 {
     for (unsigned i = 0; i < 3; i++) {
-        cr_assert_eq(process_run(checks, NULL), 0, "%s", reason);
+        cr_assert_eq(damage_checked(), 0, "%s", damage_reason());
         assert_engine_valid();
     }
 }
@@ -521,7 +444,6 @@ WHOLE_TEST(validity, every_damage_is_seen)
 {
     size_t count = sizeof(damages) / sizeof(damages[0]);
 
-    for (size_t i = 0; i < count; i++)
-        assert_seen(&damages[i]);
+    assert_damages_seen(damages, count);
     cr_assert_geq(count, 25);
 }

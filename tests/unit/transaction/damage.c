@@ -1,0 +1,96 @@
+#include "damage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/process.h"
+
+#define REASON_BYTES 256u
+
+static damage_check checker;
+static unsigned char *saved;
+static char *said; /* shared with the child that checks */
+
+void damage_init(damage_check check)
+{
+    checker = check;
+    saved = malloc(engine->segment->bytes);
+    cr_assert_not_null(saved);
+    memcpy(saved, engine->segment->base, engine->segment->bytes);
+    said = process_shared_memory(REASON_BYTES);
+}
+
+void damage_deinit(void)
+{
+    free(saved);
+}
+
+static int checks(void *context)
+{
+    const char *found = "";
+    bool is_whole = checker(engine, &found);
+
+    (void)context;
+    (void)snprintf(said, REASON_BYTES, "%s", is_whole ? "whole" : found);
+    return is_whole ? 0 : 1;
+}
+
+int damage_checked(void)
+{
+    return process_run(checks, NULL);
+}
+
+const char *damage_reason(void)
+{
+    return said;
+}
+
+static void assert_seen(const struct damage *damage)
+{
+    int end;
+
+    damage->run();
+    end = damage_checked();
+    memcpy(engine->segment->base, saved, engine->segment->bytes);
+    cr_expect_eq(end, 1, "%s: %s", damage->name, end == 0 ? "not seen" : "the check crashed");
+    if (end == 1)
+        cr_expect_str_eq(said, damage->expected, "%s: seen as \"%s\"", damage->name, said);
+}
+
+void assert_damages_seen(const struct damage *damages, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_seen(&damages[i]);
+}
+
+struct block_ref ref_of(const char *key)
+{
+    uint64_t hash = table_hash(&engine->table, text(key));
+    struct block_ref ref = table_find(&engine->table, shard_of(key), hash, text(key));
+
+    REQUIRE(!block_ref_is_none(ref));
+    return ref;
+}
+
+struct version *version_of(const char *key)
+{
+    return version_at(engine->segment, ref_of(key));
+}
+
+struct version *older_of(const struct version *version)
+{
+    return version_at(engine->segment, (struct block_ref){atomic_load(&version->older)});
+}
+
+struct page *page_of(const char *key)
+{
+    return table_page_of(&engine->table, shard_of(key), table_hash(&engine->table, text(key)));
+}
+
+_Atomic uint32_t *directory(unsigned shard)
+{
+    unsigned char *first = (unsigned char *)table_shard(&engine->table, engine->table.shard_count);
+
+    return (_Atomic uint32_t *)(void *)first + ((size_t)shard << engine->table.directory_depth);
+}
