@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "model/model_store.h"
+#include "model/reply.h"
 #include "mortal.h"
 #include "private_store.h"
 #include "segment/process_table.h"
@@ -43,15 +44,6 @@ enum operation_kind { BEGIN, GET, ASK, PUT, DEL, SCAN, COUNT, COMMIT, ROLLBACK, 
 static const enum operation_kind kinds[] = {
     BEGIN, BEGIN, BEGIN, GET,    GET,    GET,    ASK,      PUT,    PUT,    PUT,   PUT,
     DEL,   DEL,   SCAN,  COUNT,  COMMIT, COMMIT, ROLLBACK, EXPIRE, REOPEN, LEAVE, TIDY,
-};
-
-struct reply {
-    enum status status;
-    bool was_open;
-    struct store_buffer value;
-    struct store_keys keys;
-    uint64_t number; /* cursor or count */
-    struct bytes conflict_key;
 };
 
 /* A session of both stores; its thread works on the engine. */
@@ -91,16 +83,6 @@ static uint64_t operations_done;
 static bool locks_were_asked_for;
 
 /* --- doing --- */
-
-static void reply_reset(struct reply *reply)
-{
-    reply->status = STATUS_OK;
-    reply->was_open = true;
-    reply->value.size = 0;
-    store_keys_clear(&reply->keys);
-    reply->number = 0;
-    reply->conflict_key = bytes_from(NULL, 0);
-}
 
 static void do_operation(struct store_session *session, store_transaction *number, const struct operation *operation,
                          struct reply *reply)
@@ -340,26 +322,21 @@ static void trace(const struct player *player, const struct operation *operation
                   (int)operation->isolation, operation->death_points);
 }
 
-static void trace_replies(void)
+static void difference_print(const char *difference)
 {
-    if (getenv("FUZZ_TRACE") != NULL)
-        (void)fprintf(stderr, "    the engine says %s, the model %s\n", status_message(engine_reply.status),
-                      status_message(model_reply.status));
+    (void)fprintf(stderr, "%s: the engine says %s, the model %s\n", difference, status_message(engine_reply.status),
+                  status_message(model_reply.status));
 }
 
 /* --- comparing --- */
 
 static void check_replies(const struct player *player)
 {
-    if (engine_reply.status != model_reply.status)
-        trace_replies();
-    ENSURE(engine_reply.status == model_reply.status);
-    ENSURE(engine_reply.was_open == model_reply.was_open);
-    ENSURE(bytes_equal(store_buffer_bytes(&engine_reply.value), store_buffer_bytes(&model_reply.value)));
-    ENSURE(store_keys_equal(&engine_reply.keys, &model_reply.keys));
-    ENSURE(engine_reply.number == model_reply.number);
-    ENSURE(engine_reply.status != STATUS_CONFLICT ||
-           model_store_conflict_may_name(player->model, engine_reply.conflict_key));
+    const char *difference = reply_difference(&engine_reply, &model_reply, player->model);
+
+    if (difference != NULL)
+        difference_print(difference);
+    ENSURE(difference == NULL);
 }
 
 /* Keeps in mind what the operation did to its transaction. */

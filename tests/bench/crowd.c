@@ -212,6 +212,18 @@ static double seconds_since(uint64_t begin_ns)
     return (double)(clock_monotonic_ns() - begin_ns) / 1e9;
 }
 
+/* At once: a long run that is ended before its time has said something. */
+static void print_round(const struct live_round *round, const struct kernel_memory *memory, bool was_starved,
+                        unsigned connections)
+{
+    char what[96];
+
+    (void)snprintf(what, sizeof what, "accepted in %.2f s, answered in %.2f s%s", round->accepted_s, round->answered_s,
+                   was_starved ? ", starved" : "");
+    kernel_memory_print(memory, what, connections);
+    (void)fflush(stdout);
+}
+
 /* Whether the machine was not busy elsewhere. */
 static bool play_live_round(const struct crowd *crowd, struct live_round *round)
 {
@@ -219,6 +231,7 @@ static bool play_live_round(const struct crowd *crowd, struct live_round *round)
     static struct generator_result result;
     char reason[GENERATOR_REASON_BYTES];
     struct generator *generator;
+    struct kernel_memory memory_before;
     struct kernel_memory memory;
     struct machine_time before;
     struct machine_time after;
@@ -228,7 +241,7 @@ static bool play_live_round(const struct crowd *crowd, struct live_round *round)
 
     start(&server, crowd->connections);
     fill(&server, &workload);
-    kernel_memory_take(&memory, server.process);
+    kernel_memory_take(&memory_before, server.process);
     machine_time_take(&before, server.process);
     begin_ns = clock_monotonic_ns();
     generator = generator_open(&workload, server.kind->protocol, &server.endpoint, 1, reason);
@@ -239,11 +252,13 @@ static bool play_live_round(const struct crowd *crowd, struct live_round *round)
     if (!generator_burst(generator, &result))
         give_up(generator_reason(generator));
     round->answered_s = seconds_since(begin_ns);
+    kernel_memory_take_machine(&memory);
     machine_time_take(&after, server.process);
-    memory = kernel_memory_since(&memory, server.process);
+    kernel_memory_take_server(&memory, server.process);
+    memory = kernel_memory_between(&memory_before, &memory);
     round->memory_gib = (kernel_memory_sum(&memory) + (double)SEGMENT_BYTES) / (MEBIBYTE * 1024);
-    kernel_memory_print(&memory, "in all, KiB per connection", crowd->connections);
     shares = machine_time_between(&before, &after);
+    print_round(round, &memory, is_starved(&shares), crowd->connections);
     generator_close(generator);
     load_server_stop(&server);
     return !is_starved(&shares);
@@ -280,7 +295,7 @@ static void measure_live(const struct crowd *crowd)
     unsigned kept = 0;
     unsigned starved = 0;
 
-    printf("%u live connections:\n\n%s", crowd->connections, memory_head);
+    printf("%u live connections, KiB for each:\n\n%s", crowd->connections, memory_head);
     while (kept < crowd->rounds && starved <= crowd->rounds) {
         bool is_kept = play_live_round(crowd, &rounds[kept]);
 

@@ -6,15 +6,25 @@
 
 void kernel_memory_take(struct kernel_memory *memory, pid_t server)
 {
+    kernel_memory_take_machine(memory);
+    kernel_memory_take_server(memory, server);
+}
+
+void kernel_memory_take_machine(struct kernel_memory *memory)
+{
+    memory->bytes[MEMORY_KERNEL_STACKS] = (double)machine_bytes("KernelStack");
+    memory->bytes[MEMORY_SLAB] = (double)machine_bytes("Slab");
+    memory->bytes[MEMORY_PER_CPU] = (double)machine_bytes("Percpu");
+    memory->bytes[MEMORY_AVAILABLE] = (double)machine_bytes("MemAvailable");
+}
+
+void kernel_memory_take_server(struct kernel_memory *memory, pid_t server)
+{
     struct tree_memory tree;
 
     tree_memory(server, &tree);
     memory->bytes[MEMORY_OWN] = (double)tree.own;
     memory->bytes[MEMORY_PAGE_TABLES] = (double)tree.page_tables;
-    memory->bytes[MEMORY_KERNEL_STACKS] = (double)machine_bytes("KernelStack");
-    memory->bytes[MEMORY_SLAB] = (double)machine_bytes("Slab");
-    memory->bytes[MEMORY_PER_CPU] = (double)machine_bytes("Percpu");
-    memory->bytes[MEMORY_AVAILABLE] = (double)machine_bytes("MemAvailable");
 }
 
 struct kernel_memory kernel_memory_since(const struct kernel_memory *before, pid_t server)
@@ -22,10 +32,17 @@ struct kernel_memory kernel_memory_since(const struct kernel_memory *before, pid
     struct kernel_memory now;
 
     kernel_memory_take(&now, server);
+    return kernel_memory_between(before, &now);
+}
+
+struct kernel_memory kernel_memory_between(const struct kernel_memory *before, const struct kernel_memory *now)
+{
+    struct kernel_memory more;
+
     for (unsigned kind = 0; kind < MEMORY_KIND_COUNT; kind++)
-        now.bytes[kind] -= before->bytes[kind];
-    now.bytes[MEMORY_AVAILABLE] = -now.bytes[MEMORY_AVAILABLE];
-    return now;
+        more.bytes[kind] = now->bytes[kind] - before->bytes[kind];
+    more.bytes[MEMORY_AVAILABLE] = -more.bytes[MEMORY_AVAILABLE];
+    return more;
 }
 
 double kernel_memory_sum(const struct kernel_memory *memory)

@@ -24,8 +24,14 @@ struct kernel_memory {
 
 void kernel_memory_take(struct kernel_memory *memory, pid_t server);
 
-/* How much more there is of each than before. */
+/* Its two halves, for who has something to do in between. What the machine has comes first: for each process that is
+ * looked at in /proc, it keeps something more. */
+void kernel_memory_take_machine(struct kernel_memory *memory);
+void kernel_memory_take_server(struct kernel_memory *memory, pid_t server);
+
+/* How much more there is of each than before; now, or when `now` was taken. */
 struct kernel_memory kernel_memory_since(const struct kernel_memory *before, pid_t server);
+struct kernel_memory kernel_memory_between(const struct kernel_memory *before, const struct kernel_memory *now);
 
 double kernel_memory_sum(const struct kernel_memory *memory);
 

@@ -15,6 +15,7 @@ static uint64_t threads_cpu_ns(pid_t process);
 static uint64_t ended_children_cpu_ns(pid_t process);
 static void add_memory(pid_t process, struct tree_memory *memory);
 static uint64_t line_bytes(const char *path, const char *name);
+static void lines_bytes(const char *path, const char *const *names, uint64_t *bytes, unsigned count);
 
 uint64_t tree_cpu_ns(pid_t process)
 {
@@ -116,9 +117,14 @@ static uint64_t ended_children_cpu_ns(pid_t process)
 
 static void add_memory(pid_t process, struct tree_memory *memory)
 {
-    memory->own += process_file_bytes(process, "smaps_rollup", "Pss_Anon") +
-                   process_file_bytes(process, "smaps_rollup", "Pss_File");
-    memory->shared += process_file_bytes(process, "smaps_rollup", "Pss_Shmem");
+    static const char *const names[] = {"Pss_Anon", "Pss_File", "Pss_Shmem"};
+    uint64_t bytes[3] = {0};
+    char path[PATH_BYTES];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)process);
+    lines_bytes(path, names, bytes, 3);
+    memory->own += bytes[0] + bytes[1];
+    memory->shared += bytes[2];
     memory->page_tables += process_file_bytes(process, "status", "VmPTE");
     memory->processes++;
 }
@@ -169,22 +175,29 @@ uint64_t process_private_bytes(pid_t process)
     return bytes;
 }
 
-/* "Name:   123 kB" */
 static uint64_t line_bytes(const char *path, const char *name)
 {
-    size_t name_size = strlen(name);
     uint64_t bytes = 0;
+
+    lines_bytes(path, &name, &bytes, 1);
+    return bytes;
+}
+
+/* "Name:   123 kB"; making the file may be dear for the system, so it is read once. What it does not name stays. */
+static void lines_bytes(const char *path, const char *const *names, uint64_t *bytes, unsigned count)
+{
     char line[256];
     FILE *file = fopen(path, "re");
 
     if (file == NULL)
-        return 0;
+        return;
     while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, name, name_size) == 0 && line[name_size] == ':') {
-            bytes = strtoull(line + name_size + 1, NULL, 10) * 1024;
-            break;
+        for (unsigned i = 0; i < count; i++) {
+            size_t size = strlen(names[i]);
+
+            if (strncmp(line, names[i], size) == 0 && line[size] == ':')
+                bytes[i] = strtoull(line + size + 1, NULL, 10) * 1024;
         }
     }
     (void)fclose(file);
-    return bytes;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "model/model_store.h"
+#include "model/reply.h"
 #include "store/shared_store.h"
 #include "support/store_buffer.h"
 #include "support/store_random.h"
@@ -32,15 +33,6 @@ struct operation {
     size_t size;
     uint64_t cursor;
     unsigned limit;
-};
-
-struct reply {
-    enum status status;
-    bool was_open;
-    struct store_buffer value;
-    struct store_keys keys;
-    uint64_t number; /* cursor or count */
-    struct bytes conflict_key;
 };
 
 /* One of the two stores, with what was opened in it. */
@@ -282,12 +274,7 @@ static void do_operation(const struct comparison *comparison, struct side *side,
     store_transaction *transaction = &side->transactions[operation->session][operation->slot];
     struct reply *reply = &side->reply;
 
-    reply->status = STATUS_OK;
-    reply->was_open = true;
-    reply->value.size = 0;
-    store_keys_clear(&reply->keys);
-    reply->number = 0;
-    reply->conflict_key = bytes_from(NULL, 0);
+    reply_reset(reply);
     switch (operation->kind) {
     case BEGIN:
         reply->status = store_begin(session, operation->isolation, transaction);
@@ -404,23 +391,10 @@ static bool mismatch(struct comparison *comparison, const char *what)
 
 static bool replies_agree(struct comparison *comparison, const struct operation *operation)
 {
-    const struct reply *engine = &comparison->engine.reply;
-    const struct reply *model = &comparison->model.reply;
+    const char *difference = reply_difference(&comparison->engine.reply, &comparison->model.reply,
+                                              comparison->model.sessions[operation->session]);
 
-    if (engine->status != model->status)
-        return mismatch(comparison, "the status differs");
-    if (engine->was_open != model->was_open)
-        return mismatch(comparison, "only one could be expired");
-    if (!bytes_equal(store_buffer_bytes(&engine->value), store_buffer_bytes(&model->value)))
-        return mismatch(comparison, "the value differs");
-    if (!store_keys_equal(&engine->keys, &model->keys))
-        return mismatch(comparison, "the keys differ");
-    if (engine->number != model->number)
-        return mismatch(comparison, "the cursor or count differs");
-    if (engine->status == STATUS_CONFLICT &&
-        !model_store_conflict_may_name(comparison->model.sessions[operation->session], engine->conflict_key))
-        return mismatch(comparison, "the conflict names something that did not change");
-    return true;
+    return difference == NULL || mismatch(comparison, difference);
 }
 
 /* The engine was full and did nothing; so nothing is done in the model either. */
@@ -540,8 +514,7 @@ static void close_side(const struct comparison *comparison, struct side *side)
     if (side->store != side->fixture.store)
         store_flaw_destroy(side->store);
     store_fixture_close(&side->fixture);
-    store_buffer_deinit(&side->reply.value);
-    store_keys_deinit(&side->reply.keys);
+    reply_deinit(&side->reply);
 }
 
 static void open_stores(struct comparison *comparison, enum store_kind kind)
