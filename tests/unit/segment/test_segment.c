@@ -151,7 +151,7 @@ Test(segment_huge_pages, are_none_in_a_small_segment)
 {
     struct segment *small = NULL;
 
-    cr_assert_eq(create(own_name(), HUGE_BYTES - CHUNK_BYTES, true, &small), STATUS_OK, "%s", reason);
+    cr_assert_eq(create(own_name(), HUGE_BYTES / 2, true, &small), STATUS_OK, "%s", reason);
     segment_unlink(small);
     cr_assert_str_eq(small->huge_pages, "none");
     assert_header_valid(small);
