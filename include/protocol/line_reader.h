@@ -20,7 +20,7 @@
 #define LINE_READER_BYTES_MIN ((size_t)16 << 10)
 #define LINE_BYTES_LIMIT (SIZE_MAX / 4) /* line_bytes_max is at most this */
 
-#define LINE_READER_PEEK_LINES 2u
+#define LINE_READER_PEEK_LINES 3u
 #define LINE_READER_PEEK_BYTES ((size_t)2 << 10)
 
 /* A line without its end. */

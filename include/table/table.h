@@ -99,9 +99,10 @@ static inline uint64_t table_shard_last_hash(const struct table *table, unsigned
 /* The newest version of key, ended or not; none if the key has no entry. */
 struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
 
-/* Begin to fetch what table_find will look at: first the place on the key's page, and, when that is there, its version. Hints;
- * the only functions here that need no lock. */
-void table_prefetch(const struct table *table, uint64_t hash);
+/* Begin to fetch what the next access to a key will look at, one when the one before is there: the shard's entry of the
+ * directory; the place on the key's page; its version. Hints; the only functions here that need no lock. */
+void table_prefetch_directory(const struct table *table, uint64_t hash);
+void table_prefetch_place(const struct table *table, uint64_t hash);
 void table_prefetch_version(const struct table *table, uint64_t hash);
 
 /* Where a page's hashes begin and end; for whoever walks the table or counts inserts per page. */

@@ -48,8 +48,8 @@ struct participant {
     unsigned slot_number;
     struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct transaction_times times;
-    uint64_t prefetched_hash; /* of the last transaction_prefetch, if has_prefetched */
-    bool has_prefetched;
+    uint64_t prefetched_hashes[2]; /* of the last calls of transaction_prefetch, the newest first */
+    unsigned prefetch_count;       /* how many of them there are */
     struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];
 };
@@ -89,7 +89,7 @@ enum status transaction_begin(struct participant *participant, enum isolation is
 /* Opens a transaction that only reads, at one snapshot, as much as it likes: for dumps and copies. Outcomes as above. */
 enum status transaction_begin_snapshot(struct participant *participant, unsigned *number);
 
-/* The key will be asked for soon: begins to fetch the memory for it, in two steps, the second at the next call. Without
+/* The key will be asked for soon: begins to fetch the memory for it, in three steps, the others at the next two calls. Without
  * any lock; nothing depends on it. key is 1..KEY_BYTES_MAX bytes. */
 void transaction_prefetch(struct participant *participant, struct bytes key);
 

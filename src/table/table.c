@@ -101,12 +101,14 @@ bool table_attach(struct table *table, struct segment *segment)
            root_bytes;
 }
 
+static const _Atomic uint32_t *directory_entry(const struct table *table, unsigned shard, uint32_t tag)
+{
+    return directory_of(table, shard) + (table->directory_depth == 0 ? 0 : tag >> (32 - table->directory_depth));
+}
+
 struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag)
 {
-    size_t index = table->directory_depth == 0 ? 0 : tag >> (32 - table->directory_depth);
-
-    return (struct chunk_ref){
-        atomic_load_explicit(&directory_of(table, shard)[index], memory_order_relaxed)};
+    return (struct chunk_ref){atomic_load_explicit(directory_entry(table, shard, tag), memory_order_relaxed)};
 }
 
 struct page *table_page_of(const struct table *table, unsigned shard, uint64_t hash)
@@ -137,7 +139,17 @@ static const struct page *page_of_unlocked(const struct table *table, uint64_t h
     return chunk_ref_is_inside(table->segment, chunk) ? page_at(table->segment, chunk) : NULL;
 }
 
-void table_prefetch(const struct table *table, uint64_t hash)
+void table_prefetch_directory(const struct table *table, uint64_t hash)
+{
+    unsigned shard = table_shard_of(table, hash);
+
+    __builtin_prefetch(directory_entry(table, shard, table_tag_of(table, hash)));
+    /* Its lock and its counts, likely in another processor's cache. */
+    __builtin_prefetch(table_shard(table, shard), 1);
+    __builtin_prefetch(&table_shard(table, shard)->entry_count, 1);
+}
+
+void table_prefetch_place(const struct table *table, uint64_t hash)
 {
     const struct page *page = page_of_unlocked(table, hash);
 

@@ -282,7 +282,7 @@ enum status transaction_get(struct participant *participant, unsigned number, st
     enum status status;
 
     REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
-    table_prefetch(&participant->engine->table, hash);
+    table_prefetch_place(&participant->engine->table, hash);
     if (number == TRANSACTION_SINGLE)
         participant->times = (struct transaction_times){0};
     status = statement_enter(&statement, participant, number);
@@ -304,12 +304,17 @@ enum status transaction_get(struct participant *participant, unsigned number, st
 void transaction_prefetch(struct participant *participant, struct bytes key)
 {
     const struct table *table = &participant->engine->table;
+    uint64_t hash = table_hash(table, key);
 
-    if (participant->has_prefetched)
-        table_prefetch_version(table, participant->prefetched_hash);
-    participant->has_prefetched = true;
-    participant->prefetched_hash = table_hash(table, key);
-    table_prefetch(table, participant->prefetched_hash);
+    if (participant->prefetch_count >= 2)
+        table_prefetch_version(table, participant->prefetched_hashes[1]);
+    if (participant->prefetch_count >= 1)
+        table_prefetch_place(table, participant->prefetched_hashes[0]);
+    table_prefetch_directory(table, hash);
+    participant->prefetched_hashes[1] = participant->prefetched_hashes[0];
+    participant->prefetched_hashes[0] = hash;
+    if (participant->prefetch_count < 2)
+        participant->prefetch_count++;
 }
 
 void transaction_get_done(struct participant *participant, unsigned number)
@@ -386,7 +391,7 @@ static enum status single_write(struct participant *participant, enum redo_kind 
     };
     enum status status;
 
-    table_prefetch(&engine->table, hash);
+    table_prefetch_place(&engine->table, hash);
     participant->times = (struct transaction_times){0};
     status = commit_run(participant, &request);
     if (participant->times.commit != 0) {

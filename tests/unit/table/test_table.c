@@ -610,7 +610,8 @@ static void prefetch(unsigned number)
 {
     uint64_t hash = table_hash(table, key_number(number));
 
-    table_prefetch(table, hash);
+    table_prefetch_directory(table, hash);
+    table_prefetch_place(table, hash);
     table_prefetch_version(table, hash);
 }
 
