@@ -213,13 +213,13 @@ static double seconds_since(uint64_t begin_ns)
 }
 
 /* At once: a long run that is ended before its time has said something. */
-static void print_round(const struct live_round *round, const struct kernel_memory *memory, bool was_starved,
-                        unsigned connections)
+static void print_round(const struct live_round *round, const struct kernel_memory *memory,
+                        const struct machine_shares *shares, unsigned connections)
 {
-    char what[96];
+    char what[128];
 
-    (void)snprintf(what, sizeof what, "accepted in %.2f s, answered in %.2f s%s", round->accepted_s, round->answered_s,
-                   was_starved ? ", starved" : "");
+    (void)snprintf(what, sizeof what, "accepted in %.2f s, answered in %.2f s; others had %.0f %%%s", round->accepted_s,
+                   round->answered_s, 100 * shares->others, is_starved(shares) ? ": starved" : "");
     kernel_memory_print(memory, what, connections);
     (void)fflush(stdout);
 }
@@ -258,7 +258,7 @@ static bool play_live_round(const struct crowd *crowd, struct live_round *round)
     memory = kernel_memory_between(&memory_before, &memory);
     round->memory_gib = (kernel_memory_sum(&memory) + (double)SEGMENT_BYTES) / (MEBIBYTE * 1024);
     shares = machine_time_between(&before, &after);
-    print_round(round, &memory, is_starved(&shares), crowd->connections);
+    print_round(round, &memory, &shares, crowd->connections);
     generator_close(generator);
     load_server_stop(&server);
     return !is_starved(&shares);
