@@ -8,15 +8,18 @@
  *
  * Without AXIS: all. hauskv and Redis, where it is there. A table and a picture
  * each; --quick: short runs at a few points, which show that it works. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "load/contest.h"
 #include "load/picture.h"
 #include "load/report.h"
 
 #define POINTS_MAX 16u
+#define DESCRIPTORS_SPARE 200u
 #define VARIANTS_MAX 2u
 #define KINDS_MAX 2u
 #define SERIES_MAX (VARIANTS_MAX * KINDS_MAX)
@@ -147,8 +150,9 @@ static void find_names(const struct scale *scale, const struct axis *axis, struc
     }
 }
 
-static void measure_variant(const struct scale *scale, const struct variant *variant, uint64_t point,
-                            struct series *series, unsigned first)
+/* kinds[from] to before kinds[to], in turn. */
+static void measure_kinds(const struct scale *scale, const struct workload *workload, struct series *series, unsigned first,
+                          unsigned from, unsigned to)
 {
     static struct contest contest;
     const struct contest_options options = {
@@ -158,28 +162,52 @@ static void measure_variant(const struct scale *scale, const struct variant *var
         .seed = 1,
         .keeps_starved = scale->is_quick,
     };
+
+    if (!contest_run(&contest, workload, scale->kinds + from, to - from, &options))
+        exit(1);
+    for (unsigned i = from; i < to; i++) {
+        const struct run *run = &contest.contenders[i - from].middle;
+        bool is_measured = contest.rounds > 0;
+
+        series->operations_per_s[first + i] = is_measured ? run->operations_per_s : NAN;
+        series->server_us[first + i] = is_measured ? run->server_us : NAN;
+        series->p50_us[first + i] = is_measured ? run->p50_us : NAN;
+        series->p99_us[first + i] = is_measured ? run->p99_us : NAN;
+    }
+}
+
+/* All servers are connected at once, as far as descriptors go. */
+static bool has_descriptors_for(uint64_t connections)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || connections + DESCRIPTORS_SPARE <= limit.rlim_max;
+}
+
+static void measure_variant(const struct scale *scale, const struct variant *variant, uint64_t point,
+                            struct series *series, unsigned first)
+{
     struct workload workload = workload_default;
 
     variant->set(&workload, point);
-    if (!contest_run(&contest, &workload, scale->kinds, scale->kind_count, &options))
-        exit(1);
-    for (unsigned i = 0; i < scale->kind_count; i++) {
-        const struct run *run = &contest.contenders[i].middle;
-        bool is_measured = contest.rounds > 0;
-
-        series->operations_per_s[first + i] = is_measured ? run->operations_per_s : -1;
-        series->server_us[first + i] = is_measured ? run->server_us : -1;
-        series->p50_us[first + i] = is_measured ? run->p50_us : -1;
-        series->p99_us[first + i] = is_measured ? run->p99_us : -1;
+    if (has_descriptors_for((uint64_t)workload.connections * scale->kind_count)) {
+        measure_kinds(scale, &workload, series, first, 0, scale->kind_count);
+        return;
     }
+    for (unsigned i = 0; i < scale->kind_count; i++)
+        measure_kinds(scale, &workload, series, first, i, i + 1);
 }
 
 static void print_point(const struct series *series, uint64_t point)
 {
     printf("| %ju |", (uintmax_t)point);
-    for (unsigned i = 0; i < series->count; i++)
-        printf(" %.0f; %.2f; %.0f; %.0f |", series->operations_per_s[i], series->server_us[i], series->p50_us[i],
-               series->p99_us[i]);
+    for (unsigned i = 0; i < series->count; i++) {
+        if (isnan(series->server_us[i]))
+            printf(" starved |");
+        else
+            printf(" %.0f; %.2f; %.0f; %.0f |", series->operations_per_s[i], series->server_us[i], series->p50_us[i],
+                   series->p99_us[i]);
+    }
     printf("\n");
     (void)fflush(stdout);
 }
