@@ -24,9 +24,10 @@ void signals_set_default(int signal_number);
 
 void signals_ignore(int signal_number);
 
-/* Ignores SIGPIPE and SIGTTOU: a write to a connection or pipe that nobody
- * reads fails with EPIPE, and one to a terminal that asks background processes
- * to stop does not stop us. */
+/* Ignores SIGPIPE, SIGTTOU and SIGXFSZ: a write to a connection or pipe that
+ * nobody reads fails with EPIPE, one to a terminal that asks background
+ * processes to stop does not stop us, and a file beyond what the process is
+ * allowed fails with EFBIG. */
 void signals_ignore_failed_writes(void);
 
 /* The set of the signals in a list that ends with 0:

@@ -28,6 +28,7 @@ void signals_ignore_failed_writes(void)
 {
     signals_ignore(SIGPIPE);
     signals_ignore(SIGTTOU);
+    signals_ignore(SIGXFSZ);
 }
 
 sigset_t signals_set(const int *signal_numbers)

@@ -1,7 +1,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "platform/signals.h"
@@ -77,6 +80,19 @@ static int writes_where_nobody_reads(void *context)
     return write(ends[1], "w", 1) == -1 ? errno : 0;
 }
 
+/* As a segment that is larger than `ulimit -f` allows. */
+static int makes_too_large_a_file(void *context)
+{
+    const struct rlimit none = {0, 0};
+    int descriptor = memfd_create("too-large", MFD_CLOEXEC);
+
+    (void)context;
+    signals_ignore_failed_writes();
+    if (descriptor < 0 || setrlimit(RLIMIT_FSIZE, &none) != 0)
+        return 99;
+    return posix_fallocate(descriptor, 0, 4096);
+}
+
 static int handles_a_signal_that_does_not_exist(void *context)
 {
     (void)context;
@@ -115,6 +131,7 @@ Test(signals, ignored_signal_does_nothing)
 Test(signals, write_that_nobody_reads_fails_instead_of_ending_the_process)
 {
     cr_assert_eq(process_run(writes_where_nobody_reads, NULL), EPIPE);
+    cr_assert_eq(process_run(makes_too_large_a_file, NULL), EFBIG);
 }
 
 Test(signals, blocked_signal_waits_until_unblocked)
