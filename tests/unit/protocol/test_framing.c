@@ -166,6 +166,21 @@ Test(framing, in_bursts_ends_a_burst_that_was_cut_with_a_line_feed_or_silence)
     expect(FRAMER_BURSTS, true);
 }
 
+static bool is_valid(struct framer any)
+{
+    return framer_is_valid(&any);
+}
+
+Test(framing, is_valid_only_where_its_moves_lead)
+{
+    cr_assert(is_valid((struct framer){FRAMER_BURSTS, FRAMING_BURST_BYTES_MAX, true}));
+    cr_assert(is_valid((struct framer){FRAMER_LINES, FRAMING_BURST_BYTES_MAX + 1, false}));
+
+    cr_assert_not(is_valid((struct framer){FRAMER_STATE_COUNT, 0, false}));
+    cr_assert_not(is_valid((struct framer){FRAMER_CUT, 0, true}), "a tail of a burst that is not over");
+    cr_assert_not(is_valid((struct framer){FRAMER_LISTENING, FRAMING_BURST_BYTES_MAX + 1, false}));
+}
+
 static int is_silent_while_nobody_listens(void *context)
 {
     (void)context;

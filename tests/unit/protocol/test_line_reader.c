@@ -331,6 +331,37 @@ Test(line_reader, keeps_a_part_of_a_line_when_asked_to_shrink)
     buffer_deinit(&seen);
 }
 
+#define EXPECT_INVALID(damage)                                 \
+    do {                                                       \
+        struct line_reader whole = reader;                     \
+                                                               \
+        damage;                                                \
+        cr_assert_not(line_reader_is_valid(&reader), #damage); \
+        reader = whole;                                        \
+    } while (0)
+
+Test(line_reader, is_valid_only_where_every_part_of_it_is)
+{
+    struct line line;
+
+    line_reader_init(&reader, LINE_READER_BYTES_MIN);
+    receive("one\ntwo\nthree");
+    cr_assert(line_reader_next(&reader, &line));
+    expect_shown("two");
+    cr_assert(line_reader_is_valid(&reader));
+
+    EXPECT_INVALID(reader.buffer.data = NULL);
+    EXPECT_INVALID(reader.buffer.size = reader.buffer.capacity + 1);
+    EXPECT_INVALID(reader.buffer.capacity = LINE_READER_BYTES_MIN + 3);
+    EXPECT_INVALID(reader.served = reader.scanned + 1);
+    EXPECT_INVALID(reader.scanned = reader.buffer.size + 1);
+    EXPECT_INVALID(reader.peeked = reader.served);
+    EXPECT_INVALID(reader.peeked = reader.buffer.size + 1);
+    EXPECT_INVALID(reader.peeked_count = LINE_READER_PEEK_LINES + 1);
+    EXPECT_INVALID(reader.skipped_bytes = 1);
+    line_reader_deinit(&reader);
+}
+
 /* What is said of a line that was thrown away is what the line itself says. */
 static void expect_same_outline(struct bytes line)
 {

@@ -210,6 +210,19 @@ WHOLE_TEST(page, a_page_takes_a_key_in_every_place_and_finds_them)
     remove_all();
 }
 
+WHOLE_TEST(page, there_is_room_until_every_place_is_taken)
+{
+    for (unsigned i = 0; i < PAGE_ENTRIES; i++) {
+        cr_assert(page_has_room(page), "%u keys", i);
+        insert(spread(i, PAGE_ENTRIES), i);
+    }
+
+    cr_assert_not(page_has_room(page));
+    remove_key(spread(17, PAGE_ENTRIES), 17);
+    cr_assert(page_has_room(page));
+    remove_all();
+}
+
 WHOLE_TEST(page, a_full_page_stays_whole_while_keys_go_and_come)
 {
     struct store_random random = {store_environment_number("HAUSKV_TEST_SEED", 1)};

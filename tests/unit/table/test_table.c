@@ -569,6 +569,30 @@ WHOLE_TEST(table, after_a_rebuild_all_is_freed_that_nobody_sees)
     cr_assert_eq(freed, 200, "%u of 200 versions", freed);
 }
 
+static struct version *newest_of(const char *key)
+{
+    uint64_t hash = table_hash(table, text(key));
+
+    return version_at(fixture.segment, table_find(table, table_shard_of(table, hash), hash, text(key)));
+}
+
+/* Twice in the queue, it would be freed twice. */
+WHOLE_TEST(table, rebuild_queues_once_what_two_chains_reach)
+{
+    reopen(BYTES, 1);
+    put("a", "before");
+    put("a", "after");
+    put("b", "before");
+    put("b", "after");
+    atomic_store(&newest_of("b")->older, atomic_load(&newest_of("a")->older));
+    table_rebuild(table, 0);
+
+    cr_assert_eq(table_shard(table, 0)->garbage_count, 1);
+    cr_assert_eq(sum_of_entries(), 2);
+    atomic_store(&newest_of("b")->older, 0);
+    table_rebuild(table, 0);
+}
+
 WHOLE_TEST(table, rebuild_frees_what_was_reserved_and_not_published)
 {
     uint32_t used;
@@ -725,7 +749,7 @@ static void redo_put_twice(const char *key, struct block_ref ref, uint64_t time)
     unsigned shard = table_shard_of(table, table_hash(table, text(key)));
 
     for (unsigned i = 0; i < 2; i++) {
-        table_redo_publish(table, shard, ref, time);
+        cr_assert(table_redo_publish(table, shard, ref, time));
         table_rebuild(table, shard);
         assert_table_valid(&fixture);
     }
@@ -799,4 +823,72 @@ WHOLE_TEST(table, redo_of_a_delete_twice_is_like_once)
     assert_sees_nothing(&fixture, text("k"), time);
     cr_assert_eq(atomic_load(&table_shard(table, shard)->membership_time), time);
     cr_assert_eq(sum_of_keys(), 0);
+}
+
+/* No commit left this record. */
+static void assert_redo_is_refused(unsigned shard, struct block_ref ref, uint64_t time)
+{
+    uint64_t begin = version_at(fixture.segment, ref)->begin;
+
+    cr_assert_not(table_redo_publish(table, shard, ref, time));
+    cr_assert_eq(version_at(fixture.segment, ref)->begin, begin);
+}
+
+WHOLE_TEST(table, redo_in_another_shard_is_refused)
+{
+    unsigned shard = table_shard_of(table, table_hash(table, text("k")));
+    struct block_ref ref = filled("k", "v");
+
+    assert_redo_is_refused((shard + 1) % SHARDS, ref, 9);
+
+    cr_assert_null(table_see(&fixture, text("k"), 9));
+    table_unreserve(table, shard, ref);
+}
+
+WHOLE_TEST(table, redo_of_an_update_of_nothing_is_refused)
+{
+    unsigned shard = table_shard_of(table, table_hash(table, text("k")));
+    struct block_ref ref = filled("k", "v");
+
+    atomic_store(&version_at(fixture.segment, ref)->older, ref.units);
+    assert_redo_is_refused(shard, ref, 9);
+
+    cr_assert_null(table_see(&fixture, text("k"), 9));
+    atomic_store(&version_at(fixture.segment, ref)->older, 0);
+    table_unreserve(table, shard, ref);
+}
+
+WHOLE_TEST(table, redo_below_what_is_there_is_refused)
+{
+    unsigned shard = table_shard_of(table, table_hash(table, text("k")));
+    struct block_ref ref;
+    uint64_t time;
+
+    put("k", "first");
+    put("k", "newest");
+    time = clock_now(&fixture);
+    ref = filled("k", "late");
+    assert_redo_is_refused(shard, ref, time);
+    assert_redo_is_refused(shard, ref, time - 1);
+
+    assert_sees(&fixture, text("k"), time, text("newest"));
+    table_unreserve(table, shard, ref);
+}
+
+/* A commit makes room before its record counts. */
+WHOLE_TEST(table, redo_of_an_insert_into_a_full_page_is_refused)
+{
+    static unsigned char kept[sizeof(struct page)];
+    uint64_t hash = table_hash(table, text("k"));
+    unsigned shard = table_shard_of(table, hash);
+    struct page *page = table_page_of(table, shard, hash);
+    struct block_ref ref = filled("k", "v");
+
+    memcpy(kept, page, sizeof(kept));
+    for (size_t place = 0; place < PAGE_ENTRIES; place++)
+        atomic_store(&page->entries[place], entry_of(~table_tag_of(table, hash), ref)); /* another key's */
+    assert_redo_is_refused(shard, ref, 9);
+
+    memcpy((void *)page, kept, sizeof(kept));
+    table_unreserve(table, shard, ref);
 }

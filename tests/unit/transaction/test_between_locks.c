@@ -1,8 +1,11 @@
-/* What SCAN and COUNT find while others write between any two of their locks. Nobody has to be lucky to meet them: this
- * program's pthread_mutex_unlock is its own, and whenever a shard is given back, another participant comes in. */
+/* What a command meets when others come in between any two of its locks. Nobody has to be lucky to meet them: this
+ * program's pthread_mutex_unlock and pthread_mutex_clocklock are its own, and whenever a mutex is given back, or asked
+ * for, another participant comes in. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+
+#include "transaction/key_lock.h" /* before the fixture's `engine` */
 
 #include "engine_fixture.h"
 
@@ -11,7 +14,9 @@
 #define VISITS 3u
 
 static struct participant *other;
+static void (*visitor)(void); /* comes when a mutex is given back */
 static unsigned visits_left;
+static void (*last_visitor)(void); /* comes before a mutex is asked for; NULL: nobody */
 
 static void open_engine(void)
 {
@@ -50,19 +55,33 @@ static void del_keys(struct participant *participant, const char *kind, unsigned
     }
 }
 
-static void visit(void)
+static void changes_much(void)
 {
     static unsigned number;
-    static bool is_inside;
     char kind[32];
+
+    (void)snprintf(kind, sizeof(kind), "visit %u", number++);
+    put_keys(other, kind, KEYS_OF_A_VISIT);
+    del_keys(other, "key", KEYS / 2);
+}
+
+static void expect(void (*who)(void), unsigned visits)
+{
+    visitor = who;
+    visits_left = visits;
+}
+
+/* --- the functions that let them in --- */
+
+static void visit(void)
+{
+    static bool is_inside;
 
     if (visits_left == 0 || is_inside)
         return;
     is_inside = true;
     visits_left--;
-    (void)snprintf(kind, sizeof(kind), "visit %u", number++);
-    put_keys(other, kind, KEYS_OF_A_VISIT);
-    del_keys(other, "key", KEYS / 2);
+    visitor();
     is_inside = false;
 }
 
@@ -78,12 +97,23 @@ int pthread_mutex_unlock(pthread_mutex_t *mutex)
     return result;
 }
 
+int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clockid, const struct timespec *abstime)
+{
+    static int (*lock)(pthread_mutex_t *mutex, clockid_t clockid, const struct timespec *abstime);
+
+    if (lock == NULL)
+        *(void **)(void *)&lock = dlsym(RTLD_NEXT, "pthread_mutex_clocklock");
+    if (last_visitor != NULL)
+        last_visitor();
+    return lock(mutex, clockid, abstime);
+}
+
 /* --- what is seen --- */
 
 WHOLE_TEST(between_locks, count_is_of_its_snapshot)
 {
     put_keys(me, "key", KEYS);
-    visits_left = VISITS;
+    expect(changes_much, VISITS);
 
     cr_assert_eq(count_of(me, TRANSACTION_SINGLE), KEYS);
 }
@@ -94,7 +124,7 @@ WHOLE_TEST(between_locks, count_of_a_prefix_is_of_its_snapshot)
 
     put_keys(me, "key", KEYS);
     put_keys(me, "no key", KEYS);
-    visits_left = VISITS;
+    expect(changes_much, VISITS);
 
     cr_assert_eq(transaction_count(me, TRANSACTION_SINGLE, text("key"), &count), STATUS_OK);
     cr_assert_eq(count, KEYS);
@@ -106,7 +136,7 @@ WHOLE_TEST(between_locks, scan_is_of_its_snapshot)
     uint64_t next = 1;
 
     put_keys(me, "key", KEYS);
-    visits_left = VISITS;
+    expect(changes_much, VISITS);
 
     cr_assert_eq(transaction_scan(me, TRANSACTION_SINGLE, 0, bytes_from(NULL, 0), 10000, &keys, &next), STATUS_OK);
     cr_assert_eq(next, 0);
@@ -114,4 +144,124 @@ WHOLE_TEST(between_locks, scan_is_of_its_snapshot)
     for (size_t i = 0; i < keys.count; i++)
         cr_assert(bytes_start_with(key_list_key(&keys, i), text("key ")));
     key_list_deinit(&keys);
+}
+
+/* --- memory that others make and that is never enough --- */
+
+#define VISITS_MAX 1000u
+
+/* In the shard that is cleaned first, so that each round finds what the visits since the last one have ended. */
+static void ends_a_version(void)
+{
+    put(other, TRANSACTION_SINGLE, key_in(0, 0), "again");
+}
+
+/* How often somebody came while the command looked for memory. */
+static unsigned visits_while_it_fails(enum status (*command)(unsigned number), unsigned number, enum status expected)
+{
+    enum status status;
+    unsigned visits;
+
+    ends_a_version();
+    ends_a_version();
+    (void)leave_no_chunk_free();
+    expect(ends_a_version, VISITS_MAX);
+    status = command(number);
+    visits = VISITS_MAX - visits_left;
+    visits_left = 0;
+    cr_assert_eq(status, expected, "%s", status_code(status));
+    return visits;
+}
+
+static enum status puts_what_is_large(unsigned number)
+{
+    return put_large(me, number, key_in(1, 0), CHUNK_BYTES * 3);
+}
+
+static enum status gets_one_more(unsigned number)
+{
+    struct value_view view;
+
+    return transaction_get(me, number, text("one more"), &view);
+}
+
+static enum status comes_in(unsigned number)
+{
+    struct participant *participant;
+
+    (void)number;
+    return participant_open(engine, &participant);
+}
+
+/* A mutex is given back by each attempt, and by each shard that is cleaned between two. */
+#define VISITS_BETWEEN ((MEMORY_ATTEMPTS_MAX - 1) * engine->table.shard_count)
+
+WHOLE_TEST(between_locks, commit_gives_up_on_memory_that_is_never_enough)
+{
+    cr_assert_eq(visits_while_it_fails(puts_what_is_large, TRANSACTION_SINGLE, STATUS_OUT_OF_MEMORY),
+                 MEMORY_ATTEMPTS_MAX + VISITS_BETWEEN);
+}
+
+/* An attempt needs no mutex. */
+WHOLE_TEST(between_locks, log_gives_up_on_memory_that_is_never_enough)
+{
+    unsigned number = begun_as(me, ISOLATION_READ_COMMITTED);
+
+    cr_assert_eq(visits_while_it_fails(puts_what_is_large, number, STATUS_OUT_OF_MEMORY), VISITS_BETWEEN);
+    transaction_rollback(me, number);
+}
+
+WHOLE_TEST(between_locks, key_lock_gives_up_on_memory_that_is_never_enough)
+{
+    unsigned number = begun_as(me, ISOLATION_LOCKING);
+    char key[16];
+
+    for (unsigned i = 0; i + 1 < SLOT_KEY_LOCKS_BUILT_IN; i++) {
+        (void)snprintf(key, sizeof(key), "locked %u", i);
+        assert_absent(me, number, key);
+    }
+    cr_assert_eq(visits_while_it_fails(gets_one_more, number, STATUS_OUT_OF_MEMORY),
+                 MEMORY_ATTEMPTS_MAX + VISITS_BETWEEN);
+    transaction_rollback(me, number);
+}
+
+WHOLE_TEST(between_locks, who_comes_in_gives_up_on_memory_that_is_never_enough)
+{
+    static struct participant *many[SLOTS_PER_BLOCK];
+
+    for (size_t i = 2; i < SLOTS_PER_BLOCK; i++) /* with me and the other they fill a block */
+        many[i] = a_participant();
+    cr_assert_eq(visits_while_it_fails(comes_in, 0, STATUS_TOO_MANY_CLIENTS), MEMORY_ATTEMPTS_MAX + VISITS_BETWEEN);
+    for (size_t i = 2; i < SLOTS_PER_BLOCK; i++)
+        participant_close(many[i]);
+}
+
+/* --- a turn that comes late --- */
+
+static unsigned others;
+
+/* Between the end of the wait and the look whether it was in vain. */
+static void gives_up_what_is_waited_for(void)
+{
+    const struct slot_key_locks *mine = &me->slot->key_locks;
+
+    if (mine->waiting == 0)
+        return;
+    last_visitor = NULL;
+    transaction_rollback(other, others);
+}
+
+WHOLE_TEST(between_locks, turn_that_comes_after_the_deadline_is_taken)
+{
+    struct key_lock_owner owner = {me->slot_number, KEY_LOCK_SINGLE};
+    uint64_t deadline_ns = 1; /* over */
+
+    others = begun_as(other, ISOLATION_LOCKING);
+    cr_assert_eq(key_lock_keep(engine, (struct key_lock_owner){other->slot_number, others - 1}, 4711), STATUS_OK);
+    last_visitor = gives_up_what_is_waited_for;
+
+    cr_assert_eq(key_lock_borrow(engine, owner, 4711, &deadline_ns), STATUS_OK);
+    cr_assert_null(last_visitor);
+    assert_engine_valid();
+    key_lock_return(engine, owner, 4711);
 }

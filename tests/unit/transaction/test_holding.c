@@ -137,7 +137,8 @@ WHOLE_TEST(holding, a_commit_past_its_point_holds)
 
 WHOLE_TEST(holding, who_has_a_lock_holds_whichever_it_is)
 {
-    struct robust_mutex *locks[] = {mutex_of(0), mutex_of(SHARDS - 1), &engine->segment->header->slots_mutex};
+    struct robust_mutex *locks[] = {mutex_of(0), mutex_of(SHARDS - 1), &engine->segment->header->slots_mutex,
+                                    &engine->segment->header->key_lock_mutex};
     uint32_t mine = atomic_load(&me->slot->pid);
 
     for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++) {

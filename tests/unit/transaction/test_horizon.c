@@ -234,6 +234,25 @@ WHOLE_TEST(horizon, the_oldest_idle_reader_is_expired_for_memory_and_no_other)
     assert_absent(me, newer, "k");
 }
 
+WHOLE_TEST(horizon, readers_are_expired_until_there_is_something_to_free)
+{
+    unsigned oldest;
+    unsigned newer;
+
+    assert_system_runs_long_enough();
+    oldest = begun(me);
+    put(me, TRANSACTION_SINGLE, "k", "v");
+    newer = begun(me);
+    overwrite("k", 1);
+    has_been_idle_for_long(oldest);
+    has_been_idle_for_long(newer);
+
+    cr_assert(engine_reclaim(engine));
+    cr_assert(is_expired(oldest));
+    cr_assert(is_expired(newer));
+    cr_assert_eq(table_shard(&engine->table, shard_of("k"))->garbage_count, 0);
+}
+
 WHOLE_TEST(horizon, who_pins_nothing_old_is_not_expired_for_memory)
 {
     size_t size = (size_t)engine->segment->chunk_count * CHUNK_BYTES / 2;

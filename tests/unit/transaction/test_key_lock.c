@@ -795,6 +795,20 @@ WHOLE_TEST(key_lock, without_memory_one_lock_is_left_to_wait_with)
     assert_answers(1, STATUS_OK);
 }
 
+WHOLE_TEST(key_lock, memory_of_the_past_serves_further_locks)
+{
+    unsigned number = begun_as(me, ISOLATION_LOCKING);
+
+    cr_assert_eq(put_large(me, S, "k", CHUNK_BYTES * 3), STATUS_OK);
+    del(me, S, "k");
+    (void)leave_no_chunk_free();
+    for (unsigned i = 0; i <= SLOT_KEY_LOCKS_BUILT_IN; i++)
+        assert_absent(me, number, circle_key(i));
+    cr_assert_eq(key_locks_in(KEY_LOCK_OWNS), SLOT_KEY_LOCKS_BUILT_IN + 1);
+    assert_engine_valid();
+    transaction_rollback(me, number);
+}
+
 /* --- keys that share a hash --- */
 
 static struct key_lock_owner owner_of(const struct participant *participant, unsigned transaction)
@@ -837,4 +851,49 @@ WHOLE_TEST(key_lock, hashes_of_one_bucket_are_different_keys)
     cr_assert_not(key_lock_is_foreign(engine, owner_of(me, KEY_LOCK_SINGLE), 5));
     cr_assert(key_lock_is_foreign(engine, owner_of(me, KEY_LOCK_SINGLE), 5 + SEGMENT_KEY_LOCK_BUCKETS));
     participant_close(you);
+}
+
+/* --- damage --- */
+
+/* Its transaction 0 waits for the key as if it slept, without having asked whether a circle closes. */
+static struct key_lock *waits_unasked(const struct participant *participant, uint64_t hash)
+{
+    struct key_lock *lock = key_lock_at(engine->segment, participant->slot->key_locks.free);
+
+    lock->hash = hash;
+    lock->transaction = 0;
+    lock->ticket = ++engine->segment->header->key_lock_ticket;
+    atomic_store(&lock->state, KEY_LOCK_WAITS);
+    key_locks_rebuild(engine);
+    return lock;
+}
+
+static void assert_waits_in_vain_for(uint64_t hash)
+{
+    uint64_t deadline_ns = 1; /* over */
+
+    cr_assert_eq(key_lock_borrow(engine, owner_of(me, KEY_LOCK_SINGLE), hash, &deadline_ns), STATUS_LOCK_TIMEOUT);
+}
+
+/* Nobody would ever get the mutex again. */
+WHOLE_TEST(key_lock, whoever_meets_a_circle_of_others_does_not_go_round_for_ever)
+{
+    struct participant *you = a_participant();
+    struct participant *they = a_participant();
+    struct key_lock *yours;
+    struct key_lock *theirs;
+
+    cr_assert_eq(key_lock_keep(engine, owner_of(you, begun_as(you, ISOLATION_LOCKING) - 1), 1), STATUS_OK);
+    cr_assert_eq(key_lock_keep(engine, owner_of(they, begun_as(they, ISOLATION_LOCKING) - 1), 2), STATUS_OK);
+    yours = waits_unasked(you, 2);
+    theirs = waits_unasked(they, 1);
+    assert_waits_in_vain_for(1);
+    yours->hash = 3; /* which nobody has */
+    assert_waits_in_vain_for(1);
+
+    atomic_store(&yours->state, KEY_LOCK_FREE);
+    atomic_store(&theirs->state, KEY_LOCK_FREE);
+    key_locks_rebuild(engine);
+    participant_close(you);
+    participant_close(they);
 }

@@ -636,6 +636,23 @@ WHOLE_TEST(recovery, a_transaction_that_needs_what_is_set_aside_applies_nothing)
     let_go();
 }
 
+/* What it says is to be in shard 1 belongs to shard 0. */
+WHOLE_TEST(recovery, a_commit_that_makes_no_sense_sets_aside_only_its_shard)
+{
+    struct commit_record *record = &process_slot_at(engine->segment, me->slot_number + 1)->commit;
+
+    put_what_was_before();
+    dies_after(DEATHS_BEFORE_COMMIT, false);
+    record->built_in[2].version = record->built_in[0].version;
+
+    cr_assert_eq(shard_acquire(engine, 1), STATUS_UNAVAILABLE);
+    assert_reads(me, TRANSACTION_SINGLE, key_in(0, 0), "after");
+    assert_reads(me, TRANSACTION_SINGLE, key_in(3, 0), "after");
+    cr_assert_eq(slots_drain_dead(engine), 0);
+    let_go();
+    assert_reads(me, TRANSACTION_SINGLE, key_in(1, 0), "before");
+}
+
 /* --- heirs that die of what they repair --- */
 
 static int dies_with_shard_0(void *context)

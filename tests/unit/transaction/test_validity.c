@@ -41,11 +41,23 @@ static struct key_lock *lock_in(const struct participant *participant, enum key_
     return found;
 }
 
-/* I have ten keys, of which a transaction of another participant waits for one: as if it slept. */
+/* Has the other participant's transaction wait for a key that is locked: as if it slept. */
+static struct key_lock *wait_for(const struct key_lock *lock)
+{
+    struct key_lock *waiting = key_lock_at(engine->segment, waiter->slot->key_locks.free);
+
+    waiting->hash = lock->hash;
+    waiting->transaction = 0;
+    waiting->ticket = ++engine->segment->header->key_lock_ticket;
+    atomic_store(&waiting->state, KEY_LOCK_WAITS);
+    key_locks_rebuild(engine);
+    return waiting;
+}
+
+/* I have ten keys, of which a transaction of another participant waits for one. */
 static void lock_keys(void)
 {
     unsigned mine = begun_as(me, ISOLATION_LOCKING);
-    struct slot_key_locks *locks;
     char key[32];
 
     for (unsigned i = 0; i < 10; i++) {
@@ -55,13 +67,7 @@ static void lock_keys(void)
     waiter = a_participant();
     (void)begun_as(waiter, ISOLATION_LOCKING);
     owned = lock_in(me, KEY_LOCK_OWNS);
-    locks = &waiter->slot->key_locks;
-    waited_for = key_lock_at(engine->segment, locks->free);
-    waited_for->hash = owned->hash;
-    waited_for->transaction = 0;
-    waited_for->ticket = ++engine->segment->header->key_lock_ticket;
-    atomic_store(&waited_for->state, KEY_LOCK_WAITS);
-    key_locks_rebuild(engine);
+    waited_for = wait_for(owned);
 }
 
 static void open_engine(void)
@@ -237,6 +243,9 @@ static struct chunk_info *info_with_room(void)
            waited_for->next = key_lock_units(engine->segment, &waiter->slot->key_locks.built_in[3]))                  \
     DAMAGE(key_lock_chain_with_a_circle, "key locks are counted wrong",                                               \
            waited_for->next = key_lock_units(engine->segment, waited_for))                                            \
+    DAMAGE(key_lock_chain_with_an_early_circle, "a key lock is not in its turn",                                      \
+           owned->next = key_lock_units(engine->segment, owned))                                                      \
+    DAMAGE(key_locks_of_two_waits, "a process waits for two keys", (void)wait_for(owned - 1))                         \
     DAMAGE(key_lock_that_its_slot_forgets, "a slot does not know what its process waits for",                         \
            waiter->slot->key_locks.waiting = 0)                                                                       \
     DAMAGE(key_locks_of_a_slot_miscounted, "a slot's key locks are counted wrong",                                    \
