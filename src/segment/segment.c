@@ -22,6 +22,8 @@
 #define LEFTOVERS_WAIT_MS 2000u
 #define LEFTOVERS_POLL_US 20000u
 
+_Static_assert(sizeof(((struct segment *)NULL)->huge_pages) == HUGE_PAGES_TEXT_BYTES, "what was had fits");
+
 struct segment_layout {
     size_t root_offset;
     size_t owners_offset;
