@@ -17,7 +17,6 @@ static void measure(uint64_t keys, uint64_t operations)
     struct store *store = in_process_store((size_t)512 << 20, &session);
     char (*texts)[IN_PROCESS_KEY_BYTES + 1] = malloc(sizeof(*texts) * PICKS);
     char value[IN_PROCESS_VALUE_BYTES] = "other";
-    struct store_sink sink = {in_process_copy, value};
     uint64_t random = 88172645463325252u;
     uint64_t begin;
     double get_ns;
@@ -28,13 +27,11 @@ static void measure(uint64_t keys, uint64_t operations)
         in_process_key(texts[i], workload_random(&random) % keys);
     begin = clock_monotonic_ns();
     for (uint64_t i = 0; i < operations; i++)
-        in_process_must(
-            store_get(session, STORE_SINGLE, bytes_from(texts[i % PICKS], IN_PROCESS_KEY_BYTES), &sink));
+        in_process_get(session, texts[i % PICKS], value);
     get_ns = (double)(clock_monotonic_ns() - begin) / (double)operations;
     begin = clock_monotonic_ns();
     for (uint64_t i = 0; i < operations; i++)
-        in_process_must(store_put(session, STORE_SINGLE, bytes_from(texts[i % PICKS], IN_PROCESS_KEY_BYTES),
-                                  bytes_from(value, sizeof(value))));
+        in_process_put(session, texts[i % PICKS], value);
     put_ns = (double)(clock_monotonic_ns() - begin) / (double)operations;
     printf("%8llu keys: get %6.0f ns (%.2f M/s), put %6.0f ns (%.2f M/s)\n", (unsigned long long)keys, get_ns,
            1e3 / get_ns, put_ns, 1e3 / put_ns);

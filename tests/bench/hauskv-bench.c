@@ -10,6 +10,7 @@
 #include "load/contest.h"
 #include "load/goals.h"
 #include "load/report.h"
+#include "load/server_list.h"
 #include "platform/decimal.h"
 
 #define LIST_BYTES 256u
@@ -17,8 +18,7 @@
 struct command_line {
     struct contest_options options;
     struct workload workload;
-    const struct server_kind *kinds[CONTENDERS_MAX];
-    unsigned kind_count;
+    struct server_list servers;
     bool is_goals;
     const char *json_path;
     const char *picture_folder;
@@ -73,7 +73,8 @@ static const struct option option_list[] = {
 
 static const char help[] =
     "hauskv-bench [OPTION...]: one setting; hauskv-bench --goals [OPTION...]: the table of goals\n"
-    "  --servers LIST        hauskv,redis,memcached (1 thread),memcached-4,echo; default hauskv,redis,memcached,echo\n"
+    "  --servers LIST        hauskv,redis,memcached (1 thread),memcached-4,echo; default hauskv and what is there of\n"
+    "                        redis,memcached,echo\n"
     "  --connections N       default 50\n"
     "  --depth N             operations in one send, default 1\n"
     "  --keys N              default 100000\n"
@@ -127,16 +128,19 @@ static void for_each(const char *list, void (*take)(struct command_line *line, c
         take(line, member);
 }
 
-static void take_server(struct command_line *line, char *name)
+static void ask_servers(struct command_line *line, const char *names)
 {
-    const struct server_kind *kind = server_kind_find(name);
+    char reason[SERVER_LIST_REASON_BYTES];
 
-    if (kind == NULL)
-        refuse("no such server", name);
-    if (!server_kind_is_there(kind))
-        printf("%s is not installed and left out.\n", name);
-    else if (line->kind_count < CONTENDERS_MAX)
-        line->kinds[line->kind_count++] = kind;
+    if (!server_list_ask(&line->servers, names, reason))
+        refuse(reason, names);
+}
+
+/* hauskv is what the others are beside. */
+static void choose_default_servers(struct command_line *line)
+{
+    ask_servers(line, "hauskv");
+    server_list_add_present(&line->servers, "redis,memcached,echo", stdout);
 }
 
 static void take_share(struct command_line *line, char *share)
@@ -232,7 +236,7 @@ static void take_option(struct command_line *line, int option, const char *value
         line->is_goals = true;
         break;
     case OPTION_SERVERS:
-        for_each(value, take_server, line);
+        ask_servers(line, value);
         break;
     case OPTION_MIX:
         for_each(value, take_share, line);
@@ -268,8 +272,8 @@ static void read_command_line(struct command_line *line, int count, char **argum
         refuse("no such option", arguments[optind]);
     if (line->options.rounds < 1 || line->options.rounds > ROUNDS_MAX / 2 || line->options.duration_ns == 0)
         refuse("1 to 50 rounds of 1 ms or longer", "--rounds, --milliseconds");
-    if (line->kind_count == 0)
-        for_each("hauskv,redis,memcached,echo", take_server, line);
+    if (line->servers.count == 0)
+        choose_default_servers(line);
     if (!has_transactions(line) && line->workload.weights[OPERATION_PUT] == 0)
         line->workload.weights[OPERATION_GET] += line->workload.weights[OPERATION_GET] == 0;
     if (!workload_is_valid(&line->workload))
@@ -280,15 +284,16 @@ static void read_command_line(struct command_line *line, int count, char **argum
 /* Those that know no transactions cannot take part in them. */
 static void drop_those_without_transactions(struct command_line *line)
 {
+    struct server_list *servers = &line->servers;
     unsigned count = 0;
 
-    for (unsigned i = 0; i < line->kind_count; i++) {
-        if (line->kinds[i]->has_transactions)
-            line->kinds[count++] = line->kinds[i];
+    for (unsigned i = 0; i < servers->count; i++) {
+        if (servers->kinds[i]->has_transactions)
+            servers->kinds[count++] = servers->kinds[i];
         else
-            printf("%s has no transactions and is left out.\n", line->kinds[i]->name);
+            printf("%s has no transactions and is left out.\n", servers->kinds[i]->name);
     }
-    line->kind_count = count;
+    servers->count = count;
 }
 
 static bool run_setting(struct command_line *line, cJSON *list)
@@ -297,8 +302,8 @@ static bool run_setting(struct command_line *line, cJSON *list)
 
     if (has_transactions(line))
         drop_those_without_transactions(line);
-    if (line->kind_count == 0 ||
-        !contest_run(&contest, &line->workload, line->kinds, line->kind_count, &line->options))
+    if (line->servers.count == 0 ||
+        !contest_run(&contest, &line->workload, line->servers.kinds, line->servers.count, &line->options))
         return false;
     report_contest(stdout, line->options.is_unix ? "Unix sockets" : "TCP", &contest);
     (void)cJSON_AddItemToArray(list, report_contest_json(line->options.is_unix ? "unix" : "tcp", &contest));
@@ -312,7 +317,7 @@ int main(int count, char **arguments)
     bool is_done;
 
     read_command_line(&line, count, arguments);
-    report_machine(stdout, line.kinds, line.kind_count);
+    report_machine(stdout, line.servers.kinds, line.servers.count);
     is_done = line.is_goals ? goals_run(&line.options, list, line.picture_folder) : run_setting(&line, list);
     if (is_done && line.json_path != NULL)
         is_done = report_write_json(list, line.json_path);

@@ -14,7 +14,6 @@
 #include <lmdb.h>
 
 #include "load/in_process.h"
-#include "load/process_tree.h"
 #include "load/report.h"
 #include "load/workload.h"
 #include "platform/clock.h"
@@ -135,18 +134,14 @@ static void lmdb_put(struct bench *bench, char *key, char *value)
     must(mdb_txn_commit(transaction));
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the value is written through the sink */
 static void engine_get(struct bench *bench, char *key, char *value)
 {
-    struct store_sink sink = {in_process_copy, value};
-
-    in_process_must(store_get(bench->session, STORE_SINGLE, bytes_from(key, IN_PROCESS_KEY_BYTES), &sink));
+    in_process_get(bench->session, key, value);
 }
 
 static void engine_put(struct bench *bench, char *key, char *value)
 {
-    in_process_must(store_put(bench->session, STORE_SINGLE, bytes_from(key, IN_PROCESS_KEY_BYTES),
-                              bytes_from(value, IN_PROCESS_VALUE_BYTES)));
+    in_process_put(bench->session, key, value);
 }
 
 static void lmdb_fill(struct lmdb *lmdb)
@@ -238,12 +233,6 @@ static struct spread ratio(const struct bench *bench, enum figure ours, enum fig
     return spread_of(values, bench->rounds);
 }
 
-static bool has_huge_pages(void)
-{
-    return process_file_bytes(getpid(), "smaps_rollup", "ShmemPmdMapped") > 0 ||
-           process_file_bytes(getpid(), "smaps_rollup", "Shared_Hugetlb") > 0;
-}
-
 static void report(const struct bench *bench)
 {
     static const char *const names[FIGURE_COUNT] = {
@@ -253,7 +242,7 @@ static void report(const struct bench *bench)
     const struct goal hot_goal = {"in-process get, hot 1,000 of 1 M keys", "-", 70, 45, " ns", true};
     const struct goal get_ratio_goal = {"in-process get", "LMDB", 3, 5, "x", false};
     const struct goal put_ratio_goal = {"in-process put, one per transaction", "LMDB", 5, 10, "x", false};
-    const char *shared_pages = has_huge_pages() ? "huge pages" : "no huge pages";
+    const char *shared_pages = in_process_has_huge_pages() ? "huge pages" : "no huge pages";
     struct spread spread;
 
     printf("%s; %u keys, %u + %u bytes; %u rounds kept, %u starved\n\n", mdb_version(NULL, NULL, NULL), KEYS,

@@ -13,6 +13,7 @@
 #include "load/loader.h"
 #include "load/report.h"
 #include "load/server.h"
+#include "load/server_list.h"
 #include "load/workload.h"
 #include "platform/decimal.h"
 
@@ -36,10 +37,6 @@ struct use {
     uint64_t said;     /* by the server: used_bytes, used_memory, bytes of slab pages */
     uint64_t resident; /* by the system: own memory and the segment */
 };
-
-static const char *const kind_names[] = {"hauskv", "redis", "memcached"};
-
-#define KIND_COUNT (sizeof kind_names / sizeof *kind_names)
 
 _Noreturn static void give_up(const char *what)
 {
@@ -179,13 +176,14 @@ static double measure_load(const struct server_kind *kind, struct load load)
     return per_key(limit, &load);
 }
 
-static void report_goals(const double bytes[KIND_COUNT])
+/* Of the first server, hauskv, beside the others. */
+static void report_goals(const double *bytes, unsigned count)
 {
     double least = 0;
     struct spread spread = {bytes[0], bytes[0], bytes[0]};
     struct goal goal = {"bytes per key, 16 + 64, smallest limit", "less than both", 0, 120, " B", true};
 
-    for (unsigned i = 1; i < KIND_COUNT; i++) {
+    for (unsigned i = 1; i < count; i++) {
         if (bytes[i] > 0 && (least == 0 || bytes[i] < least))
             least = bytes[i];
     }
@@ -196,28 +194,25 @@ static void report_goals(const double bytes[KIND_COUNT])
     printf("\n");
 }
 
-static void measure_loads(uint64_t keys)
+static void measure_loads(const struct server_list *servers, uint64_t keys)
 {
     static const size_t value_bytes[] = {64, 16};
-    double bytes[KIND_COUNT] = {0};
+    double bytes[CONTENDERS_MAX] = {0};
 
     printf("%ju keys; limits are the smallest that hold them, in whole MiB; the others are bytes per key:\n\n"
            "| server | key + value | limit MiB | limit | limit beside key and value | used, as it says | resident | "
            "limit MiB, overwritten once | limit |\n| --- | --- | --: | --: | --: | --: | --: | --: | --: |\n",
            (uintmax_t)keys);
     for (unsigned i = 0; i < 2; i++) {
-        for (unsigned j = 0; j < KIND_COUNT; j++) {
-            const struct server_kind *kind = server_kind_find(kind_names[j]);
+        for (unsigned j = 0; j < servers->count; j++) {
             const struct load load = {.keys = keys, .value_bytes = value_bytes[i]};
-            double measured = 0;
+            double measured = measure_load(servers->kinds[j], load);
 
-            if (server_kind_is_there(kind))
-                measured = measure_load(kind, load);
             if (i == 0)
                 bytes[j] = measured;
         }
     }
-    report_goals(bytes);
+    report_goals(bytes, servers->count);
 }
 
 /* Churn. */
@@ -294,25 +289,23 @@ static void churn_server(const struct server_kind *kind, uint64_t keys)
     free(churn.sizes);
 }
 
-static void measure_churn(uint64_t keys)
+static void measure_churn(const struct server_list *servers, uint64_t keys)
 {
     printf("%ju keys with values of %u bytes to %u KiB, a limit of about twice that; churned: overwritten (9 of 10) or "
            "deleted %u times each:\n\n"
            "| server | | stored MiB | used, as it says, MiB | used / stored | resident MiB | writes |\n"
            "| --- | --- | --: | --: | --: | --: | --- |\n",
            (uintmax_t)keys, 1u << CHURN_VALUE_BYTES_MIN_LOG, 2u << (CHURN_VALUE_BYTES_MAX_LOG - 10), CHURN_ROUNDS);
-    for (unsigned i = 0; i < KIND_COUNT; i++) {
-        const struct server_kind *kind = server_kind_find(kind_names[i]);
-
-        if (server_kind_is_there(kind))
-            churn_server(kind, keys);
-    }
+    for (unsigned i = 0; i < servers->count; i++)
+        churn_server(servers->kinds[i], keys);
     printf("\nhauskv reserves its segment whole; its resident part is what it uses of it and its own memory.\n"
            "Where writes were refused or keys evicted, less is stored than it says.\n");
 }
 
 int main(int count, char **arguments)
 {
+    struct server_list servers = {.count = 0};
+    char reason[SERVER_LIST_REASON_BYTES];
     uint64_t keys = 1000000;
 
     for (int i = 1; i < count; i++) {
@@ -323,7 +316,10 @@ int main(int count, char **arguments)
             return 2;
         }
     }
-    measure_loads(keys);
-    measure_churn(keys / CHURN_KEYS_SHARE);
+    if (!server_list_ask(&servers, "hauskv", reason))
+        give_up(reason);
+    server_list_add_present(&servers, "redis,memcached", stdout);
+    measure_loads(&servers, keys);
+    measure_churn(&servers, keys / CHURN_KEYS_SHARE);
     return 0;
 }

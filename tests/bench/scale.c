@@ -17,6 +17,7 @@
 #include "load/contest.h"
 #include "load/picture.h"
 #include "load/report.h"
+#include "load/server_list.h"
 
 #define POINTS_MAX 16u
 #define DESCRIPTORS_SPARE 200u
@@ -42,8 +43,7 @@ struct axis {
 struct scale {
     bool is_quick;
     const char *folder;
-    const struct server_kind *kinds[KINDS_MAX];
-    unsigned kind_count;
+    struct server_list servers;
 };
 
 /* Few connections and deep pipelines: what the wakeups cost is shared by many operations, and the table shows. */
@@ -144,9 +144,9 @@ static void find_names(const struct scale *scale, const struct axis *axis, struc
 {
     series->count = 0;
     for (unsigned i = 0; i < VARIANTS_MAX && axis->variants[i].name != NULL; i++) {
-        for (unsigned j = 0; j < scale->kind_count; j++)
-            (void)snprintf(series->names[series->count++], sizeof series->names[0], "%s %s", scale->kinds[j]->name,
-                           axis->variants[i].name);
+        for (unsigned j = 0; j < scale->servers.count; j++)
+            (void)snprintf(series->names[series->count++], sizeof series->names[0], "%s %s",
+                           scale->servers.kinds[j]->name, axis->variants[i].name);
     }
 }
 
@@ -163,7 +163,7 @@ static void measure_kinds(const struct scale *scale, const struct workload *work
         .keeps_starved = scale->is_quick,
     };
 
-    if (!contest_run(&contest, workload, scale->kinds + from, to - from, &options))
+    if (!contest_run(&contest, workload, scale->servers.kinds + from, to - from, &options))
         exit(1);
     for (unsigned i = from; i < to; i++) {
         const struct run *run = &contest.contenders[i - from].middle;
@@ -190,11 +190,11 @@ static void measure_variant(const struct scale *scale, const struct variant *var
     struct workload workload = workload_default;
 
     variant->set(&workload, point);
-    if (has_descriptors_for((uint64_t)workload.connections * scale->kind_count)) {
-        measure_kinds(scale, &workload, series, first, 0, scale->kind_count);
+    if (has_descriptors_for((uint64_t)workload.connections * scale->servers.count)) {
+        measure_kinds(scale, &workload, series, first, 0, scale->servers.count);
         return;
     }
-    for (unsigned i = 0; i < scale->kind_count; i++)
+    for (unsigned i = 0; i < scale->servers.count; i++)
         measure_kinds(scale, &workload, series, first, i, i + 1);
 }
 
@@ -246,7 +246,7 @@ static void measure_axis(const struct scale *scale, const struct axis *axis)
         char x[32];
 
         for (unsigned j = 0; j < VARIANTS_MAX && axis->variants[j].name != NULL; j++)
-            measure_variant(scale, &axis->variants[j], points[i], &series, j * scale->kind_count);
+            measure_variant(scale, &axis->variants[j], points[i], &series, j * scale->servers.count);
         for (unsigned j = 0; axis->is_per_point && j < series.count; j++)
             series.server_us[j] /= (double)points[i];
         print_point(&series, points[i]);
@@ -275,14 +275,23 @@ static unsigned choose_all(const struct axis *chosen[AXIS_COUNT])
     return AXIS_COUNT;
 }
 
+static void choose_servers(struct server_list *servers)
+{
+    char reason[SERVER_LIST_REASON_BYTES];
+
+    if (!server_list_ask(servers, "hauskv", reason)) {
+        (void)fprintf(stderr, "scale: %s\n", reason);
+        exit(1);
+    }
+    server_list_add_present(servers, "redis", stdout);
+}
+
 int main(int count, char **arguments)
 {
-    struct scale scale = {.folder = "bench-results", .kinds = {server_kind_find("hauskv")}, .kind_count = 1};
+    struct scale scale = {.folder = "bench-results"};
     const struct axis *chosen[AXIS_COUNT];
     unsigned chosen_count = 0;
 
-    if (server_kind_is_there(server_kind_find("redis")))
-        scale.kinds[scale.kind_count++] = server_kind_find("redis");
     for (int i = 1; i < count; i++) {
         if (strcmp(arguments[i], "--quick") == 0)
             scale.is_quick = true;
@@ -293,7 +302,8 @@ int main(int count, char **arguments)
     }
     if (chosen_count == 0)
         chosen_count = choose_all(chosen);
-    report_machine(stdout, scale.kinds, scale.kind_count);
+    choose_servers(&scale.servers);
+    report_machine(stdout, scale.servers.kinds, scale.servers.count);
     for (unsigned i = 0; i < chosen_count; i++)
         measure_axis(&scale, chosen[i]);
     return 0;

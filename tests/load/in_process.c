@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "load/process_tree.h"
 #include "platform/clock.h"
 #include "platform/decimal.h"
 #include "transaction/engine.h"
@@ -58,9 +59,10 @@ struct bytes in_process_key(char text[IN_PROCESS_KEY_BYTES + 1], uint64_t number
 
 uint64_t in_process_fill(struct store_session *session, uint64_t count)
 {
-    char value[IN_PROCESS_VALUE_BYTES] = "value";
+    char value[IN_PROCESS_VALUE_BYTES];
     uint64_t longest = 0;
 
+    memset(value, 'v', sizeof(value));
     for (uint64_t i = 0; i < count; i++) {
         char text[IN_PROCESS_KEY_BYTES + 1];
         struct bytes key = in_process_key(text, i);
@@ -78,4 +80,10 @@ uint64_t in_process_fill(struct store_session *session, uint64_t count)
 void in_process_copy(void *context, struct bytes piece)
 {
     memcpy(context, piece.data, piece.size);
+}
+
+bool in_process_has_huge_pages(void)
+{
+    return process_file_bytes(getpid(), "smaps_rollup", "ShmemPmdMapped") > 0 ||
+           process_file_bytes(getpid(), "smaps_rollup", "Shared_Hugetlb") > 0;
 }

@@ -11,4 +11,7 @@ struct spread {
 /* Sorts the values; all 0 if there are none. */
 struct spread spread_of(double *values, unsigned count);
 
+/* The smallest of the sorted values that a share of them, up to 1, do not exceed; 0 if there are none. */
+double spread_percentile(const double *sorted, unsigned count, double share);
+
 #endif

@@ -61,3 +61,16 @@ Test(spread, is_the_smallest_the_middle_and_the_largest)
     cr_assert_eq(spread.median, 2.5);
     cr_assert_eq(spread.maximum, 4);
 }
+
+Test(spread, has_percentiles_that_are_among_the_values)
+{
+    const double values[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 20};
+
+    cr_expect_eq(spread_percentile(values, 10, 0.1), 1);
+    cr_expect_eq(spread_percentile(values, 10, 0.11), 2);
+    cr_expect_eq(spread_percentile(values, 10, 0.5), 5);
+    cr_expect_eq(spread_percentile(values, 10, 0.9), 9);
+    cr_expect_eq(spread_percentile(values, 10, 1), 20);
+    cr_expect_eq(spread_percentile(values, 1, 0.1), 1);
+    cr_expect_eq(spread_percentile(values, 0, 0.5), 0);
+}
