@@ -96,6 +96,14 @@ static inline uint64_t table_shard_last_hash(const struct table *table, unsigned
     return table_tag_last_hash(table, shard, UINT32_MAX);
 }
 
+/* Where a key was found, for a publish under the same lock. */
+struct table_place {
+    struct block_ref newest; /* version, ended or not; none: the key has no entry */
+    size_t index;            /* of its entry, where it has one */
+};
+
+struct table_place table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
+
 /* The newest version of key, ended or not; none if the key has no entry. */
 struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
 
@@ -121,6 +129,10 @@ void table_unreserve(struct table *table, unsigned shard, struct block_ref versi
 /* Publishes a reserved version as the newest of its key at `time`. If the key has no entry yet, room was made. Recipe
  * P in src/table/README.md. */
 void table_publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time);
+
+/* The same for a key that was found at a place since the shard was locked. Where its entry is elsewhere by now it is found anew. */
+void table_publish_at(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time,
+                      struct table_place place);
 
 /* Ends the newest version at `time`: DEL. Recipe D. */
 void table_end(struct table *table, unsigned shard_number, struct block_ref ref, uint64_t time);

@@ -18,6 +18,7 @@
 #include "segment/process_table.h"
 #include "transaction/engine.h"
 #include "transaction/isolation.h"
+#include "transaction/key_hints.h"
 #include "transaction/read_set.h"
 #include "transaction/transaction_log.h"
 
@@ -48,8 +49,7 @@ struct participant {
     unsigned slot_number;
     struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct transaction_times times;
-    uint64_t prefetched_hashes[2]; /* of the last calls of transaction_prefetch, the newest first */
-    unsigned prefetch_count;       /* how many of them there are */
+    struct key_hints hints; /* of transaction_prefetch */
     struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];
 };

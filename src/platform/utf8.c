@@ -16,10 +16,28 @@
 static size_t skip_ascii(struct bytes bytes, size_t offset);
 static bool code_point_is_valid(uint32_t code_point, size_t length);
 
+/* The last eight bytes overlap those before. */
+static bool is_ascii(struct bytes bytes)
+{
+    uint64_t all = 0;
+    uint64_t eight;
+
+    if (bytes.size < sizeof eight)
+        return skip_ascii(bytes, 0) == bytes.size;
+    for (size_t offset = 0; offset < bytes.size - sizeof eight; offset += sizeof eight) {
+        memcpy(&eight, bytes.data + offset, sizeof eight);
+        all |= eight;
+    }
+    memcpy(&eight, bytes.data + bytes.size - sizeof eight, sizeof eight);
+    return ((all | eight) & EIGHT_HIGH_BITS) == 0;
+}
+
 bool utf8_is_valid(struct bytes bytes)
 {
-    size_t offset = skip_ascii(bytes, 0);
+    size_t offset = 0;
 
+    if (is_ascii(bytes))
+        return true;
     while (offset < bytes.size) {
         uint32_t code_point;
         size_t length = utf8_decode(bytes, offset, &code_point);

@@ -1,6 +1,7 @@
 /* Lines to requests. */
 #include "protocol/request.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "platform/decimal.h"
@@ -8,6 +9,7 @@
 #include "protocol/json_form.h"
 
 #define ECHO_BYTES_MAX 32u
+#define EIGHT_LOW_BITS UINT64_C(0x0101010101010101)
 
 /* What is left to understand of a line: no white space at either end. */
 struct remainder {
@@ -41,8 +43,31 @@ static size_t white_behind(struct bytes bytes, size_t offset)
     return offset;
 }
 
+/* Of the first byte up to a blank the high bit; whatever stands in those before it is nothing.
+ * Source: S. Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n". */
+static uint64_t first_up_to_blank(uint64_t eight)
+{
+    return (eight - EIGHT_LOW_BITS * (' ' + 1)) & ~eight & EIGHT_LOW_BITS << 7;
+}
+
+/* Eight bytes at a time: keys are longer than what is between them. */
 static size_t field_end(struct bytes bytes, size_t offset)
 {
+    while (bytes.size - offset >= sizeof(uint64_t)) {
+        uint64_t eight;
+        uint64_t found;
+
+        memcpy(&eight, bytes.data + offset, sizeof eight);
+        found = first_up_to_blank(le64toh(eight));
+        if (found == 0) {
+            offset += sizeof eight;
+            continue;
+        }
+        offset += (size_t)__builtin_ctzll(found) / 8;
+        if (is_white(bytes.data[offset]))
+            return offset;
+        offset++;
+    }
     while (offset < bytes.size && !is_white(bytes.data[offset]))
         offset++;
     return offset;

@@ -121,14 +121,24 @@ uint64_t table_page_last_hash(const struct table *table, unsigned shard, const s
     return table_tag_last_hash(table, shard, page_last_tag(page));
 }
 
-struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
+static struct block_ref version_of_entry(const struct page *page, size_t index)
+{
+    return entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
+}
+
+struct table_place table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
 {
     const struct page *page = table_page_of(table, shard, hash);
-    size_t index = page_find(table->segment, page, table_tag_of(table, hash), key);
+    struct table_place place = {.index = page_find(table->segment, page, table_tag_of(table, hash), key)};
 
-    if (index == PAGE_ENTRIES)
-        return (struct block_ref){0};
-    return entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
+    if (place.index != PAGE_ENTRIES)
+        place.newest = version_of_entry(page, place.index);
+    return place;
+}
+
+struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
+{
+    return table_find_place(table, shard, hash, key).newest;
 }
 
 /* A shard that is set aside may say anything: NULL then. */
@@ -199,15 +209,24 @@ static void counter_add(_Atomic uint64_t *counter, uint64_t by)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
+/* A version belongs to one key, so the entry that names it is that key's. */
+static size_t entry_index(const struct table *table, const struct page *page, uint32_t tag, struct bytes key,
+                          struct table_place place)
+{
+    if (!block_ref_is_none(place.newest) && version_of_entry(page, place.index).units == place.newest.units)
+        return place.index;
+    return page_find(table->segment, page, tag, key);
+}
+
 /* Steps P1 to P4 of src/table/README.md, each a store, all idempotent. Returns the version that was the newest (none:
  * none, or this one already). */
 static struct block_ref publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref ref,
-                                uint64_t time, bool *was_absent)
+                                uint64_t time, struct table_place place, bool *was_absent)
 {
     struct version *version = version_at(table->segment, ref);
     struct page *page = table_page_of(table, shard, hash);
     uint32_t tag = table_tag_of(table, hash);
-    size_t index = page_find(table->segment, page, tag, version_key(version));
+    size_t index = entry_index(table, page, tag, version_key(version), place);
     struct block_ref newest = {0};
     struct version *older;
 
@@ -219,7 +238,7 @@ static struct block_ref publish(struct table *table, unsigned shard, uint64_t ha
         page_insert(page, tag, ref);
         return newest;
     }
-    newest = entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
+    newest = version_of_entry(page, index);
     if (newest.units == ref.units)
         return (struct block_ref){0};
     older = version_at(table->segment, newest);
@@ -234,11 +253,17 @@ static struct block_ref publish(struct table *table, unsigned shard, uint64_t ha
     return newest;
 }
 
-void table_publish(struct table *table, unsigned shard_number, uint64_t hash, struct block_ref version, uint64_t time)
+void table_publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time)
+{
+    table_publish_at(table, shard, hash, version, time, (struct table_place){0});
+}
+
+void table_publish_at(struct table *table, unsigned shard_number, uint64_t hash, struct block_ref version, uint64_t time,
+                      struct table_place place)
 {
     struct shard *shard = table_shard(table, shard_number);
     bool was_absent;
-    struct block_ref newest = publish(table, shard_number, hash, version, time, &was_absent);
+    struct block_ref newest = publish(table, shard_number, hash, version, time, place, &was_absent);
 
     if (was_absent)
         counter_add(&shard->key_count, 1);
@@ -269,7 +294,7 @@ bool table_redo_publish(struct table *table, unsigned shard, struct block_ref ve
 
     if (!redo_makes_sense(table, shard, hash, version, time))
         return false;
-    (void)publish(table, shard, hash, version, time, &was_absent);
+    (void)publish(table, shard, hash, version, time, (struct table_place){0}, &was_absent);
     return true;
 }
 

@@ -131,17 +131,22 @@ static void writes_resolve(struct commit *commit)
 
     for (size_t i = 0; i < commit->request->count; i++) {
         struct commit_write *write = &commit->request->writes[i];
-        struct block_ref newest = table_find(table, write->shard, write->hash, write->key);
 
-        write->is_insert = block_ref_is_none(newest);
+        write->place = table_find_place(table, write->shard, write->hash, write->key);
         write->effect = write->kind;
         if (write->kind != REDO_DEL)
             continue;
-        if (write->is_insert || atomic_load(&version_at(table->segment, newest)->end) != TIME_INFINITE)
+        if (block_ref_is_none(write->place.newest) ||
+            atomic_load(&version_at(table->segment, write->place.newest)->end) != TIME_INFINITE)
             write->effect = REDO_NONE;
         else
-            write->version = newest;
+            write->version = write->place.newest;
     }
+}
+
+static bool is_insert(const struct commit_write *write)
+{
+    return write->kind == REDO_PUT && block_ref_is_none(write->place.newest);
 }
 
 /* The new keys from writes[first] on that fall on one page; *next is behind the page. */
@@ -155,7 +160,7 @@ static unsigned inserts_on_page(const struct commit *commit, size_t first, size_
     size_t i = first;
 
     for (; i < request->count && request->writes[i].shard == shard && request->writes[i].hash <= last; i++)
-        inserts += request->writes[i].kind == REDO_PUT && request->writes[i].is_insert;
+        inserts += is_insert(&request->writes[i]);
     *next = i;
     return inserts;
 }
@@ -165,11 +170,11 @@ static enum status page_room_reserve(struct commit *commit)
     const struct commit_request *request = commit->request;
 
     for (size_t i = 0; i < request->count;) {
-        size_t next;
-        unsigned inserts = inserts_on_page(commit, i, &next);
+        size_t next = i + 1;
         bool is_done = true;
 
-        if (inserts > 0) {
+        if (is_insert(&request->writes[i])) {
+            unsigned inserts = inserts_on_page(commit, i, &next);
             enum status status = table_make_room(&commit->engine->table, request->writes[i].shard,
                                                  request->writes[i].hash, inserts, &is_done);
             if (status != STATUS_OK)
@@ -319,7 +324,7 @@ static void shard_publish(struct commit *commit, unsigned shard, size_t *next, u
         const struct commit_write *write = &request->writes[*next];
 
         if (write->effect == REDO_PUT)
-            table_publish(table, shard, write->hash, write->version, time);
+            table_publish_at(table, shard, write->hash, write->version, time, write->place);
         else if (write->effect == REDO_DEL)
             table_end(table, shard, write->version, time);
     }

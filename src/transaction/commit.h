@@ -15,7 +15,7 @@ struct commit_write {
     struct bytes value;      /* where there is no log */
     uint64_t value_position; /* in the log */
     size_t value_size;
-    bool is_insert;           /* the key has no entry yet */
+    struct table_place place; /* of the key, before */
     struct block_ref version; /* PUT: reserved; DEL: the one to end */
 };
 

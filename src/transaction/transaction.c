@@ -81,6 +81,19 @@ void participant_close(struct participant *participant)
     free(participant);
 }
 
+/* Who was not looked at ahead gets at least its place fetched. */
+static uint64_t key_hash(struct participant *participant, struct bytes key)
+{
+    const struct table *table = &participant->engine->table;
+    uint64_t hash;
+
+    if (!key_hints_take(&participant->hints, key, &hash)) {
+        hash = table_hash(table, key);
+        table_prefetch_place(table, hash);
+    }
+    return hash;
+}
+
 /* --- entering and leaving --- */
 
 /* IDLE to RUNNING. Fails if somebody made it EXPIRED, or, after a timeout, because it is. */
@@ -277,12 +290,11 @@ static enum status statement_get(struct statement *statement, uint64_t hash, str
 enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
                             struct value_view *view)
 {
-    uint64_t hash = table_hash(&participant->engine->table, key);
+    uint64_t hash = key_hash(participant, key);
     struct statement statement;
     enum status status;
 
     REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
-    table_prefetch_place(&participant->engine->table, hash);
     if (number == TRANSACTION_SINGLE)
         participant->times = (struct transaction_times){0};
     status = statement_enter(&statement, participant, number);
@@ -305,16 +317,14 @@ void transaction_prefetch(struct participant *participant, struct bytes key)
 {
     const struct table *table = &participant->engine->table;
     uint64_t hash = table_hash(table, key);
+    uint64_t earlier;
 
-    if (participant->prefetch_count >= 2)
-        table_prefetch_version(table, participant->prefetched_hashes[1]);
-    if (participant->prefetch_count >= 1)
-        table_prefetch_place(table, participant->prefetched_hashes[0]);
+    if (key_hints_hash(&participant->hints, 1, &earlier))
+        table_prefetch_version(table, earlier);
+    if (key_hints_hash(&participant->hints, 0, &earlier))
+        table_prefetch_place(table, earlier);
     table_prefetch_directory(table, hash);
-    participant->prefetched_hashes[1] = participant->prefetched_hashes[0];
-    participant->prefetched_hashes[0] = hash;
-    if (participant->prefetch_count < 2)
-        participant->prefetch_count++;
+    key_hints_add(&participant->hints, key, hash);
 }
 
 void transaction_get_done(struct participant *participant, unsigned number)
@@ -356,7 +366,7 @@ static enum status log_append(struct participant *participant, unsigned number, 
 {
     struct transaction *transaction = transaction_of(participant, number);
     struct engine *engine = participant->engine;
-    uint64_t hash = table_hash(&engine->table, key);
+    uint64_t hash = key_hash(participant, key);
     enum status status;
 
     REQUIRE(!transaction->is_snapshot);
@@ -375,7 +385,7 @@ static enum status single_write(struct participant *participant, enum redo_kind 
                                 struct bytes value)
 {
     struct engine *engine = participant->engine;
-    uint64_t hash = table_hash(&engine->table, key);
+    uint64_t hash = key_hash(participant, key);
     struct commit_write write = {
         .hash = hash,
         .shard = table_shard_of(&engine->table, hash),
@@ -391,7 +401,6 @@ static enum status single_write(struct participant *participant, enum redo_kind 
     };
     enum status status;
 
-    table_prefetch_place(&engine->table, hash);
     participant->times = (struct transaction_times){0};
     status = commit_run(participant, &request);
     if (participant->times.commit != 0) {

@@ -118,6 +118,27 @@ Test(request, keeps_the_inner_spaces_of_a_value)
     PUT("PUT a {not json", "a", "{not json");
 }
 
+/* Fields are looked through eight bytes at a time. */
+Test(request, finds_the_end_of_a_key_wherever_it_stands)
+{
+    for (size_t size = 1; size <= 20; size++)
+        for (size_t place = 0; place < size; place++)
+            for (unsigned byte = 0; byte <= UINT8_MAX; byte++) {
+                unsigned char line[4 + 20] = "GET ";
+                bool is_white = byte == ' ' || byte == '\t';
+                struct bytes key;
+
+                memset(line + 4, 0x80 + (int)byte % 0x80, size);
+                line[4] = 'k';
+                line[4 + place] = (unsigned char)byte;
+                key = request_likely_key(bytes_from(line, 4 + size));
+                if (place == 0 && (is_white || byte == '{'))
+                    continue;
+                cr_assert_eq(key.data, line + 4);
+                cr_assert_eq(key.size, is_white ? place : size, "byte 0x%02x at %zu of %zu", byte, place, size);
+            }
+}
+
 Test(request, takes_the_null_character)
 {
     PUT("PUT a\0b c\0d", "a\0b", "c\0d");

@@ -825,6 +825,67 @@ WHOLE_TEST(table, redo_of_a_delete_twice_is_like_once)
     cr_assert_eq(sum_of_keys(), 0);
 }
 
+/* --- publishing where a key was found --- */
+
+static void publish_at(const char *key, const char *value, struct table_place place)
+{
+    uint64_t hash = table_hash(table, text(key));
+    uint64_t time = atomic_fetch_add(&fixture.segment->header->clock, 1) + 1;
+
+    table_publish_at(table, table_shard_of(table, hash), hash, filled(key, value), time, place);
+    assert_sees(&fixture, text(key), time - 1, text("before"));
+    assert_sees(&fixture, text(key), time, text(value));
+}
+
+static struct table_place place_of(const char *key)
+{
+    uint64_t hash = table_hash(table, text(key));
+
+    return table_find_place(table, table_shard_of(table, hash), hash, text(key));
+}
+
+WHOLE_TEST(table, publishes_where_a_key_was_found)
+{
+    struct table_place place;
+
+    reopen(BYTES, 1);
+    put("k", "before");
+    place = place_of("k");
+
+    publish_at("k", "after", place);
+
+    cr_assert_eq(place_of("k").index, place.index);
+    cr_assert_neq(place_of("k").newest.units, place.newest.units);
+    cr_assert_eq(table_shard(table, 0)->garbage_count, 1);
+}
+
+WHOLE_TEST(table, publishes_a_key_whose_entry_moved_meanwhile)
+{
+    struct table_place place;
+
+    reopen(BYTES, 1);
+    put("k", "before");
+    place = place_of("k");
+    for (unsigned number = 0; place_of("k").index == place.index; number++)
+        put_number(number); /* until its page was split and its entry stands elsewhere */
+
+    publish_at("k", "after", place);
+}
+
+WHOLE_TEST(table, publishes_beside_an_entry_of_another_key)
+{
+    struct table_place place;
+
+    reopen(BYTES, 1);
+    put("k", "before");
+    put("l", "before");
+    place = place_of("k");
+    place.index = place_of("l").index;
+
+    publish_at("k", "after", place);
+    assert_sees(&fixture, text("l"), clock_now(&fixture), text("before"));
+}
+
 /* No commit left this record. */
 static void assert_redo_is_refused(unsigned shard, struct block_ref ref, uint64_t time)
 {

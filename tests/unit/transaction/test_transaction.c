@@ -32,6 +32,25 @@ static uint64_t sequence_of(unsigned number)
     return atomic_load(&slot_of(number)->state) >> 2;
 }
 
+/* --- keys that are looked at ahead --- */
+
+/* A wrong hash would put a key where nobody finds it. */
+WHOLE_TEST(transaction, a_hint_counts_for_no_other_key)
+{
+    put(me, TRANSACTION_SINGLE, "k1", "one");
+    for (unsigned i = 0; i < KEY_HINT_COUNT; i++)
+        transaction_prefetch(me, text("k1"));
+    put(me, TRANSACTION_SINGLE, "k2", "two");
+    assert_reads(me, TRANSACTION_SINGLE, "k2", "two");
+    assert_reads(me, TRANSACTION_SINGLE, "k1", "one");
+    transaction_prefetch(me, text("k2"));
+    put(me, TRANSACTION_SINGLE, "k2", "three");
+    transaction_prefetch(me, text("k1"));
+    assert_reads(me, TRANSACTION_SINGLE, "k2", "three");
+    del(me, TRANSACTION_SINGLE, "k1");
+    assert_absent(me, TRANSACTION_SINGLE, "k1");
+}
+
 /* --- states and pins --- */
 
 WHOLE_TEST(transaction, an_open_one_is_idle_and_pins_its_snapshot)
