@@ -13,6 +13,7 @@
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "platform/file.h"
+#include "platform/program_text.h"
 #include "platform/signals.h"
 #include "server/dump.h"
 #include "server/limits.h"
@@ -39,6 +40,7 @@ bool master_open(struct master *master, const struct server_config *config)
         diagnostic_error("Cannot begin: %s", strerror(errno));
         goto close_events;
     }
+    diagnostic_info("Program text: %s", program_text_to_huge_pages());
     if (!listeners_open(&inheritance->listeners, config))
         goto close_events;
     if (!limits_check(config, inheritance->listeners.count) || !open_store(inheritance, config))
