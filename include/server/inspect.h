@@ -7,8 +7,8 @@
 
 #include "server/config.h"
 
-/* Does what config->inspect_name and its companions ask for; returns the exit status: 0, or 1 with the reason on standard
- * error, also if the segment turned out not to be valid. */
+/* Does what config->inspect_name and its companions ask for; returns the exit status: 0, or 1 with the reason on
+ * standard error, also if the segment turned out not to be valid or the report could not be written. */
 int inspect_run(const struct server_config *config);
 
 #endif

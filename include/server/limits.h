@@ -9,8 +9,8 @@
 
 #include "server/config.h"
 
-/* Descriptors and processes. Raises the limit of descriptors as far as it is needed and allowed. False: the server could
- * not work, standard error was told why; where it could not work to the full, there was a warning. */
+/* Descriptors and processes. Raises the limit of descriptors as far as it is needed and allowed. False: the server
+ * could not work, standard error was told why; where it could not work to the full, there was a warning. */
 bool limits_check(const struct server_config *config, unsigned listener_count);
 
 /* What there is for the segment, in bytes. */

@@ -21,8 +21,8 @@ struct stopped_watch {
     } processes[STOPPED_MAX];
 };
 
-/* Looks; returns a process of the store that others may wait for and that has been stopped for timeout_ms or more, else 0.
- * That one's time begins anew, so that whom nobody kills hides nobody else. Only one thread of a process. */
+/* Looks; returns a process of the store that others may wait for and that has been stopped for timeout_ms or more, else
+ * 0. That one's time begins anew, so that whom nobody kills hides nobody else. Only one thread of a process. */
 pid_t stopped_find(struct stopped_watch *watch, struct store *store, uint64_t timeout_ms);
 
 #endif

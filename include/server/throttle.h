@@ -5,7 +5,6 @@
 #ifndef HAUSKV_SERVER_THROTTLE_H
 #define HAUSKV_SERVER_THROTTLE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define THROTTLE_DELAY_MIN_MS 100u

@@ -82,7 +82,8 @@ struct bytes session_output(const struct session *session);
 void session_output_clear(struct session *session);
 
 /* The whole conversation without a socket: copies bytes in and serves them all.
- * The output grows until it is taken. */
+ * The output grows until it is taken. Where there is no private memory for the
+ * bytes, the session closes. */
 void session_feed(struct session *session, struct bytes bytes);
 
 /* Whether it holds more memory than a quiet client needs; and giving that back,

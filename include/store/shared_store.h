@@ -19,9 +19,9 @@ struct shared_store_options {
     unsigned lock_timeout_ms; /* how long anybody waits for a key that a LOCKING transaction has; 0: for ever */
 };
 
-/* Makes a new, empty store. STATUS_DENIED: the name is taken; the reason says by whom. STATUS_OUT_OF_MEMORY: the system has not so much shared memory.
- * STATUS_TOO_LARGE: bytes out of range. STATUS_INTERNAL: the system refused. Only the master (or a test) calls it;
- * children made by fork use the same store. */
+/* Makes a new, empty store. STATUS_DENIED: the name is taken; the reason says by whom. STATUS_OUT_OF_MEMORY: the system
+ * has not so much shared memory. STATUS_TOO_LARGE: bytes out of range. STATUS_INTERNAL: the system refused. Only the
+ * master (or a test) calls it; children made by fork use the same store. */
 enum status shared_store_create(const struct shared_store_options *options, struct store **result);
 
 /* What shared_store_restore found. */
@@ -34,14 +34,14 @@ struct shared_store_restart {
 };
 
 /* Takes over the store of a server that ended or died, with all its processes, and copies it into another size where
- * options->bytes asks for one (0: as it is). STATUS_NOT_FOUND: there is none of that
- * name. STATUS_DENIED: it is in use, foreign, or cannot be trusted. STATUS_OUT_OF_MEMORY: the data does not fit
- * options->bytes, or the system has not so much. It is kept in all these cases. Only a new master calls it. */
+ * options->bytes asks for one (0: as it is). STATUS_NOT_FOUND: there is none of that name. STATUS_DENIED: it is in use,
+ * foreign, or cannot be trusted. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or the system has not so
+ * much. It is kept in all these cases. Only a new master calls it. */
 enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
                                  struct shared_store_restart *restart);
 
-/* Opens the store of a living server beside it (is_private false), or a private copy of any store, repaired and checked,
- * to which nothing is done that anybody else sees. Outcomes as shared_store_restore. */
+/* Opens the store of a living server beside it (is_private false), or a private copy of any store, repaired and
+ * checked, to which nothing is done that anybody else sees. Outcomes as shared_store_restore. */
 enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **result,
                                 struct shared_store_restart *restart);
 
@@ -56,8 +56,8 @@ void shared_store_destroy(struct store *store);
 /* Removes the name of a named store. */
 void shared_store_unlink(struct store *store);
 
-/* A key's place in the order of SCAN, and the number of parts whose membership a SCAN or COUNT watches: the top bits of the
- * hash name the part. */
+/* A key's place in the order of SCAN, and the number of parts whose membership a SCAN or COUNT watches: the top bits of
+ * the hash name the part. */
 uint64_t shared_store_hash(const struct store *store, struct bytes key);
 unsigned shared_store_shard_count(const struct store *store);
 
@@ -88,8 +88,8 @@ void shared_store_statistics(struct store *store, struct shared_store_statistics
 
 #define SHARED_STORE_COUNTERS_BYTES_MAX 512u
 
-/* The counters that a session's place in the store keeps for its user: `bytes` bytes, all zero in a new store, kept when
- * another session gets the place. Only the session's process writes them. */
+/* The counters that a session's place in the store keeps for its user: `bytes` bytes, all zero in a new store, kept
+ * when another session gets the place. Only the session's process writes them. */
 void *shared_store_session_counters(struct store_session *session, size_t bytes);
 
 /* Calls visit with the counters of every place, of living sessions and ended ones. */
@@ -99,16 +99,16 @@ void shared_store_counters_each(struct store *store, void (*visit)(void *context
 /* Expires every transaction that is idle longer than idle_ms; returns how many. Any process. */
 unsigned shared_store_expire_idle(struct store *store, uint64_t idle_ms);
 
-/* One round of housekeeping: clears up after sessions whose process died, recovers what nobody touches, and frees what no
- * snapshot needs. It never waits for a lock. Whether anything was done. Any process. */
+/* One round of housekeeping: clears up after sessions whose process died, recovers what nobody touches, and frees what
+ * no snapshot needs. It never waits for a lock. Whether anything was done. Any process. */
 bool shared_store_tidy(struct store *store);
 
-/* The processes for which others may have to wait or keep old data at this moment: up to max pids; returns how many. Any
- * process. */
+/* The processes for which others may have to wait or keep old data at this moment: up to max pids; returns how many.
+ * Any process. */
 unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max);
 
-/* This process is one of many that are numbered, and is going to open a session: it looks for a place of that number first.
- * Only a hint. */
+/* This process is one of many that are numbered, and is going to open a session: it looks for a place of that number
+ * first. Only a hint. */
 void shared_store_expect_place(struct store *store, unsigned number);
 
 /* A process that serves sessions calls it once: see recovery_count_deaths. */

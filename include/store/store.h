@@ -20,7 +20,6 @@
 #ifndef HAUSKV_STORE_STORE_H
 #define HAUSKV_STORE_STORE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,7 +73,8 @@ struct store_operations {
     void (*session_close)(struct store_session *session);
 
     /* Opens a transaction. STATUS_TOO_LARGE: STORE_TRANSACTIONS_MAX are open.
-     * STATUS_DENIED: the store does not offer that isolation level. */
+     * STATUS_DENIED: the store does not offer that isolation level. Of any
+     * failure nothing stays open. */
     enum status (*begin)(struct store_session *session, enum isolation isolation, store_transaction *transaction);
     /* Writes the value into sink (NULL: only asks whether the key is there).
      * STATUS_NOT_FOUND. STATUS_TOO_LARGE: the transaction has read too many keys. */
@@ -88,9 +88,10 @@ struct store_operations {
     enum status (*del)(struct store_session *session, store_transaction transaction, struct bytes key);
     /* Keys in the order of their hash, own writes included. In a transaction
      * that also writes, COMMIT conflicts if a part of the store that was
-     * scanned saw an insert or a delete. */
+     * scanned saw an insert or a delete. STATUS_DENIED: in ISOLATION_LOCKING,
+     * which locks keys and not their absence. */
     enum status (*scan)(struct store_session *session, store_transaction transaction, struct store_scan *scan);
-    /* How many keys start with prefix. */
+    /* How many keys start with prefix (all, if it is empty). Otherwise as scan. */
     enum status (*count)(struct store_session *session, store_transaction transaction, struct bytes prefix,
                          uint64_t *count);
     /* Ends the transaction. STATUS_OK: committed, all of it. STATUS_CONFLICT:
@@ -103,6 +104,7 @@ struct store_operations {
     void (*rollback)(struct store_session *session, store_transaction transaction);
     /* The key will be asked for soon: a hint, which may be wrong. NULL: the store makes nothing of it. */
     void (*prefetch)(struct store_session *session, struct bytes key);
+    /* Of the session's last ended transaction or single command. */
     struct store_times (*times)(const struct store_session *session);
     /* The largest value that this store takes, in bytes. */
     size_t (*value_bytes_max)(const struct store *store);

@@ -3,7 +3,6 @@
  * root) sets no limit; the root then does. */
 #include "server/cgroup.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,7 +25,8 @@ static const struct resource memory_2 = {
     NULL, "memory.max", "memory.current", "memory.stat", {"inactive_file", "active_file"},
 };
 static const struct resource memory_1 = {
-    "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", {"total_inactive_file", "total_active_file"},
+    "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat",
+    {"total_inactive_file", "total_active_file"},
 };
 static const struct resource processes_2 = {NULL, "pids.max", "pids.current", NULL, {NULL, NULL}};
 static const struct resource processes_1 = {"pids", "pids.max", "pids.current", NULL, {NULL, NULL}};

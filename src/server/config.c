@@ -215,6 +215,7 @@ bool config_is_valid(const struct server_config *config)
     bool times_fit = config->transaction_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->idle_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->write_timeout_ms <= CONFIG_DURATION_MS_MAX &&
+                     config->lock_holder_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->lock_timeout_ms <= CONFIG_DURATION_MS_MAX;
     bool choices_exist = (unsigned)config->isolation < ISOLATION_COUNT &&
                          (unsigned)config->framing < FRAMING_COUNT && (unsigned)config->dialect < DIALECT_COUNT &&

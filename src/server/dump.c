@@ -1,3 +1,4 @@
+/* A dump in one transaction, and loading one, line by line. */
 #include "server/dump.h"
 
 #include <errno.h>
@@ -195,9 +196,15 @@ bool dump_load(struct store *store, const char *path, uint64_t *pairs)
     bool is_loaded = false;
     enum status status;
 
+    *pairs = 0;
     if (load.file == NULL) {
         diagnostic_error("Cannot open %s: %s", path, strerror(errno));
         return false;
+    }
+    /* A pipe would be empty the second time, and nothing be loaded. */
+    if (fseeko(load.file, 0, SEEK_SET) != 0) {
+        diagnostic_error("Cannot load %s, which is read twice and so must be a file: %s", path, strerror(errno));
+        goto close_file;
     }
     if (!lines_read(&load, NULL, value_bytes_max))
         goto close_file;

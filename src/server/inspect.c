@@ -1,7 +1,10 @@
+/* The report of a segment, part by part, and the copy of it that is repaired and checked. */
 #include "server/inspect.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "platform/diagnostic.h"
 #include "segment/process_table.h"
@@ -71,8 +74,8 @@ static void slots_print(const struct segment *segment)
         printf("slot %u: pid %u, ", number, atomic_load(&slot->pid));
         pin_print("single command", atomic_load(&slot->single_pin));
         if (word != 0)
-            printf(", COMMITTED at %" PRIu64 ", %u entries, pending shards %#" PRIx64 ", heirs that died: %u", word >> 1,
-                   atomic_load(&slot->commit.redo_count), atomic_load(&slot->commit.pending),
+            printf(", COMMITTED at %" PRIu64 ", %u entries, pending shards %#" PRIx64 ", heirs that died: %u",
+                   word >> 1, atomic_load(&slot->commit.redo_count), atomic_load(&slot->commit.pending),
                    atomic_load(&slot->commit.deaths));
         printf("\n");
         transactions_print(slot);
@@ -88,8 +91,8 @@ static void shards_print(const struct engine *engine)
         const struct shard *shard = table_shard(&engine->table, number);
 
         keys += atomic_load(&shard->key_count);
-        printf("shard %u: %" PRIu64 " keys, %" PRIu64 " entries on %u pages, %u ended versions, last insert or delete at %" PRIu64
-               "%s\n",
+        printf("shard %u: %" PRIu64 " keys, %" PRIu64 " entries on %u pages, %u ended versions, last insert or delete "
+               "at %" PRIu64 "%s\n",
                number, atomic_load(&shard->key_count), atomic_load(&shard->entry_count),
                atomic_load(&shard->page_count), shard->garbage_count, atomic_load(&shard->membership_time),
                atomic_load(&shard->is_set_aside) != 0 ? ", SET ASIDE" : "");
@@ -129,7 +132,8 @@ static int copy_examine(const struct shared_store_options *options, bool with_du
     int exit_status = 0;
 
     if (shared_store_attach(options, true, &store, &restart) != STATUS_OK) {
-        printf("%s", with_dump ? "" : "valid: no\n");
+        if (!with_dump)
+            printf("valid: no\n");
         diagnostic_error("%s: %s", options->name, shared_store_reason());
         return 1;
     }
@@ -140,6 +144,15 @@ static int copy_examine(const struct shared_store_options *options, bool with_du
                restart.keys, restart.commits_finished, restart.sessions_ended);
     shared_store_destroy(store);
     return exit_status;
+}
+
+/* Whoever reads a part of the report must not take it for the whole. */
+static int report_finish(int exit_status)
+{
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return exit_status;
+    diagnostic_error("The report cannot be written: %s", strerror(errno));
+    return 1;
 }
 
 int inspect_run(const struct server_config *config)
@@ -165,7 +178,9 @@ int inspect_run(const struct server_config *config)
         exit_status = dump(store);
     }
     shared_store_destroy(store);
-    if (is_in_use && !config->is_dump)
+    if (!is_in_use)
+        exit_status = copy_examine(&options, config->is_dump);
+    else if (!config->is_dump)
         printf("valid: not asked while others are inside\n");
-    return is_in_use ? exit_status : copy_examine(&options, config->is_dump);
+    return config->is_dump ? exit_status : report_finish(exit_status);
 }

@@ -1,7 +1,6 @@
 /* Descriptors and processes. */
 #include "server/limits.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

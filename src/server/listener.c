@@ -10,9 +10,7 @@
 #include "server/listener.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -99,8 +97,8 @@ static bool open_free_port(struct listeners *listeners, const struct server_conf
     return error == 0;
 }
 
-/* Every address at one port. Port 0: one that is free; is_shared: the same for all. Returns 0 or the number of the error,
- * with the address that failed; others may be open. */
+/* Every address at one port. Port 0: one that is free; is_shared: the same for all. Returns 0 or the number of the
+ * error, with the address that failed; others may be open. */
 static int open_hosts(struct listeners *listeners, const struct server_config *config, uint16_t port, bool is_shared,
                       struct address *failed)
 {
@@ -219,7 +217,7 @@ static pid_t listening_process(int descriptor)
     return credentials.pid;
 }
 
-/* A socket file on which nobody listens any more is removed. False: there is something else, standard error was told. */
+/* A socket file on which nobody listens any more is removed. False: something else is there, standard error was told. */
 static bool make_way(const struct address *address)
 {
     const char *path = address->socket.local.sun_path;

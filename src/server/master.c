@@ -2,7 +2,6 @@
  * event wakes it, looks at what there may be to do, and sleeps again. */
 #include "server/master.h"
 
-#include <limits.h>
 #include <poll.h>
 
 #include "master_internal.h"

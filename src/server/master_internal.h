@@ -12,8 +12,7 @@
 enum master_phase {
     MASTER_STARTING, /* no worker has come up yet */
     MASTER_SERVING,
-    MASTER_STOPPING,
-    MASTER_PHASE_COUNT
+    MASTER_STOPPING
 };
 
 struct master {

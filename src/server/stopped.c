@@ -1,3 +1,4 @@
+/* Who of the holders is stopped, as /proc tells, and since when. */
 #include "server/stopped.h"
 
 #include <stdio.h>

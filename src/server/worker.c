@@ -38,8 +38,8 @@ static bool prepare(struct worker *worker, uint64_t birth)
     enum status status;
 
     atomic_store(&worker->line->pid, getpid());
-    /* One wakeup per request is the price of a process per connection; as a batch job it comes cheaper, and it is no harm
-     * where it is not allowed. */
+    /* One wakeup per request is the price of a process per connection; as a batch job it comes cheaper, and it is no
+     * harm where it is not allowed. */
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
     shared_store_count_deaths();
     shared_store_expect_place(worker->inheritance->store, worker->number);

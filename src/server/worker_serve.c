@@ -123,8 +123,10 @@ static void tell_end(enum connection_end end, int error, const struct server_con
 {
     switch (end) {
     case CONNECTION_ENDED_BY_CLIENT:
-    case CONNECTION_ENDED_BY_COMMAND:
         diagnostic_debug("ended by the client");
+        break;
+    case CONNECTION_ENDED_BY_COMMAND:
+        diagnostic_debug("ended by a command, a browser's request, or for want of private memory");
         break;
     case CONNECTION_STOPPED:
         diagnostic_debug("ended with the server");

@@ -207,7 +207,7 @@ static enum status execute_count(const struct job *job, store_transaction number
 
     if (status == STATUS_OK)
         reply_number(job->output, count);
-    return explain_read(job, status);
+    return status;
 }
 
 static void write_key(void *context, struct bytes key)
@@ -231,7 +231,7 @@ static enum status execute_scan(const struct job *job, store_transaction number)
     reply_keys_begin(&reply, job->output);
     status = store_scan(job->session->config.store_session, number, &scan);
     reply_keys_end(&reply, scan.cursor);
-    return explain_read(job, status);
+    return status;
 }
 
 /* --- transactions --- */

@@ -1,5 +1,7 @@
+/* Each verb of store.h is one of the engine; what is more is for the server and for tests. */
 #include "store/shared_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "platform/clock.h"
@@ -190,6 +192,7 @@ static enum status store_finish(enum status status, struct engine *engine, struc
         return status;
     store = calloc(1, sizeof(*store));
     if (store == NULL) {
+        (void)snprintf(last_reason, sizeof last_reason, "no private memory");
         engine_detach(engine);
         return STATUS_INTERNAL;
     }

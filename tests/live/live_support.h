@@ -35,15 +35,15 @@ void client_expect_bytes(struct client *client, struct bytes line, const char *r
 /* The integer in a GET's reply, which must be one. */
 int64_t reply_integer(const struct client *client, const char *reply);
 
-/* Waits until the server has taken every byte that was sent. Only for a client of a Unix socket, where the system counts
- * what the other side has not read yet; over TCP it counts what has not arrived. */
+/* Waits until the server has taken every byte that was sent. Only for a client of a Unix socket, where the system
+ * counts what the other side has not read yet; over TCP it counts what has not arrived. */
 void client_wait_until_taken(const struct client *client);
 
 /* Takes `count` replies, each of which must be REPLY_OK. */
 void client_expect_ok_times(struct client *client, unsigned count);
 
-/* The server serves a new client, nothing is left open but the connections that the test still has, no process of it has
- * died and none has complained. */
+/* The server serves a new client, nothing is left open but the connections that the test still has, no process of it
+ * has died and none has complained. */
 void server_expect_unharmed(const struct server *server, unsigned connections_open);
 
 /* The name of a Unix socket of this process's own; no file has it yet. */

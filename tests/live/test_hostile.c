@@ -1,7 +1,6 @@
 /* Limits, mistakes and malice, each against a server of its own: it answers what
  * it should, and afterwards it serves everybody else as if nothing had been. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

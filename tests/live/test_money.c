@@ -4,7 +4,6 @@
  * meets nobody on an account meets no conflict. For a long run:
  *   SOAK_MONEY_CLIENTS=50 SOAK_MONEY_SECONDS=30 build/tests/live --filter money/'*' */
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
  *   SOAK_OVERWRITES=100000000 build/tests/live --filter overwrite/'*' */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <criterion/criterion.h>

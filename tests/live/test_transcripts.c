@@ -4,7 +4,6 @@
  * each way of sending it: over TCP and a Unix socket, with LF and CRLF. */
 #include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <criterion/criterion.h>

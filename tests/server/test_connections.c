@@ -1,7 +1,5 @@
 /* Clients as they come: slow, silent, greedy, mistaken, many. */
-#include <inttypes.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -494,9 +494,6 @@ static int connect_to(const char *text)
     }
     if (descriptor < 0)
         return -1;
-    /* A line and its end may be two writes: the second would wait for the first one's acknowledgement, 40 ms. */
-    if (address.socket.any.sa_family != AF_UNIX)
-        (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     while (connect(descriptor, &address.socket.any, address.size) != 0) {
         if (errno == EINTR)
             continue;
@@ -505,7 +502,8 @@ static int connect_to(const char *text)
         errno = error;
         return -1;
     }
-    /* Half a line that a test sends goes out at once; a Unix socket has no such option. */
+    /* A line and its end may be two writes: the second would wait for the first one's acknowledgement, 40 ms. A Unix socket
+     * has no such option and needs none. */
     (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return descriptor;
 }

@@ -33,7 +33,8 @@ struct run {
 struct run server_run_with(const char *const *arguments);
 void run_deinit(struct run *run);
 
-/* Starts it and does not wait; standard error is `errors`. For servers that the driver cannot start. */
+/* Starts it and does not wait; standard output and error are `errors` (-1: this process's own). For servers that the
+ * driver cannot start. */
 pid_t server_launch(int errors, const char *const *arguments);
 
 /* The bytes of a segment's file, mapped: what is written goes there. It may belong to a living server. */

@@ -1,5 +1,5 @@
 /* Looking at segments without a server, dumps, and reading them in again. */
-#include <inttypes.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +116,81 @@ Test(inspect, no_segment)
     run = server_run("--inspect", "nobody-has-this-name", "--dump");
     cr_assert_eq(run.exit_status, 1);
     run_deinit(&run);
+}
+
+static void fails_on_a_full_disk(const char *const *arguments)
+{
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+    cr_assert_geq(full, 0);
+    cr_assert_eq(process_wait(server_launch(full, arguments)), 1);
+    (void)close(full);
+}
+
+Test(inspect, report_or_dump_that_cannot_be_written)
+{
+    struct server server;
+    struct client client;
+
+    server_start(&server, "--discard=no");
+    client_connect(&client, &server);
+    client_expect(&client, "PUT a 1", REPLY_OK);
+    client_close(&client);
+
+    fails_on_a_full_disk((const char *const[]){"--inspect", server.name, NULL});
+    fails_on_a_full_disk((const char *const[]){"--inspect", server.name, "--dump", NULL});
+    server_kill_all(&server);
+    fails_on_a_full_disk((const char *const[]){"--inspect", server.name, NULL});
+    fails_on_a_full_disk((const char *const[]){"--inspect", server.name, "--dump", NULL});
+    server_unlink_segment(&server);
+    server_forget(&server);
+}
+
+struct closed {
+    const struct server *server;
+    int descriptor;
+};
+
+static int dump_without(void *context)
+{
+    const struct closed *closed = context;
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (dup2(nowhere, STDOUT_FILENO) < 0 || dup2(nowhere, STDERR_FILENO) < 0 || close(closed->descriptor) != 0)
+        return 99;
+    return process_wait(server_launch(-1, (const char *const[]){"--inspect", closed->server->name, "--dump", NULL}));
+}
+
+/* Else the segment would get its number, and the words. */
+static void writes_nothing_into_the_segment_without(int descriptor, int exit_status)
+{
+    struct server server;
+    struct client client;
+    struct segment_file file;
+
+    server_start(&server);
+    client_connect(&client, &server);
+    client_expect(&client, "PUT a 1", REPLY_OK);
+
+    cr_assert_eq(process_run(dump_without, &(struct closed){&server, descriptor}), exit_status);
+
+    file = segment_file_map(&server);
+    cr_assert_null(memmem(file.bytes, file.size, " pairs\n", 7));
+    cr_assert_null(memmem(file.bytes, file.size, "{\"key\": ", 8));
+    segment_file_unmap(&file);
+    client_expect(&client, "GET a", REPLY_VALUE("1"));
+    client_close(&client);
+    server_stop(&server);
+}
+
+Test(inspect, closed_standard_error_leaves_the_segment_alone)
+{
+    writes_nothing_into_the_segment_without(STDERR_FILENO, 0);
+}
+
+Test(inspect, closed_standard_output_leaves_the_segment_alone)
+{
+    writes_nothing_into_the_segment_without(STDOUT_FILENO, 1);
 }
 
 /* --- dumps --- */
@@ -444,6 +519,26 @@ Test(load, directory)
 
     cr_assert(server_has_said(&server, "Is a directory"));
     server_forget(&server);
+}
+
+/* Reading it twice would find it empty the second time: nothing loaded, and nobody told. */
+Test(load, pipe)
+{
+    struct server server;
+    char path[64];
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(write(ends[1], GOOD, sizeof GOOD - 1), (ssize_t)sizeof GOOD - 1);
+    (void)close(ends[1]);
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), ends[0]);
+
+    cr_assert_eq(server_start_in_vain(&server, "--load", path), 1);
+
+    cr_assert(server_has_said(&server, "which is read twice and so must be a file"));
+    cr_assert_not(server_has_segment(&server));
+    server_forget(&server);
+    (void)close(ends[0]);
 }
 
 Test(load, more_than_fits)

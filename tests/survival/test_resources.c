@@ -1,9 +1,7 @@
 /* A server that gets less than it wants: of memory, processes, descriptors, or of
  * somebody who reads what it says. It says so and ends, or does without; it never
  * crashes, and nobody stalls. */
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -146,15 +143,17 @@ Test(resources, memory_by_default_is_what_the_directory_has)
 {
     char directory[128];
     char path[256];
+    char name[64];
     struct server server = {.log = -1};
     struct client client;
     int errors = memfd_create("errors", MFD_CLOEXEC);
 
     SKIP_WITHOUT_MOUNT(directory);
     (void)snprintf(path, sizeof path, "%s/socket", directory);
+    (void)snprintf(name, sizeof name, "default-size-%d", (int)getpid());
     server.process =
         server_launch(errors, (const char *const[]){"--segment-dir", directory, "--unix", path, "--port", "0", "--name",
-                                                    "default-size", "--discard", NULL});
+                                                    name, "--discard", NULL});
     eventually(client_can_connect(path));
 
     client_connect_to(&client, &server, path);

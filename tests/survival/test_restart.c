@@ -519,24 +519,22 @@ static void change_key_size(struct segment_file *file)
 }
 
 /* The shards have a number that the root tells; the directories follow them. */
-static void change_directory(struct segment_file *file)
+static uint32_t *directory_of(const struct segment_file *file)
 {
     unsigned char *root = file->bytes + segment_file_header(file)->root_offset;
     const struct table_root *table_root = (const struct table_root *)(const void *)root;
-    uint32_t *directory = (uint32_t *)(void *)(root + sizeof(struct table_root) +
-                                               table_root->shard_count * sizeof(struct shard));
 
-    directory[1] = 0xffff;
+    return (uint32_t *)(void *)(root + sizeof(struct table_root) + table_root->shard_count * sizeof(struct shard));
+}
+
+static void change_directory(struct segment_file *file)
+{
+    directory_of(file)[1] = 0xffff;
 }
 
 static void change_directory_to_block(struct segment_file *file)
 {
-    unsigned char *root = file->bytes + segment_file_header(file)->root_offset;
-    const struct table_root *table_root = (const struct table_root *)(const void *)root;
-    uint32_t *directory = (uint32_t *)(void *)(root + sizeof(struct table_root) +
-                                               table_root->shard_count * sizeof(struct shard));
-
-    directory[0] = segment_file_find_chunk(file, CHUNK_BLOCK);
+    directory_of(file)[0] = segment_file_find_chunk(file, CHUNK_BLOCK);
 }
 
 static void change_shard_count(struct segment_file *file)

@@ -9,7 +9,6 @@
  *   SOAK_STORM_MEMORY   for many strikes; the records of all clients must fit, such as 1g
  *   SOAK_STORM_STRIKES=10000 SOAK_STORM_MEMORY=1g build/tests/survival -j1 --filter storm/'*' */
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -307,6 +307,10 @@ Test(config, validity_names_its_parts)
     cr_assert_not(config_is_valid(&config));
     config.lock_timeout_ms = CONFIG_DURATION_MS_MAX;
     cr_assert(config_is_valid(&config));
+    config.lock_holder_timeout_ms = CONFIG_DURATION_MS_MAX + 1;
+    cr_assert_not(config_is_valid(&config));
+    config.lock_holder_timeout_ms = CONFIG_DURATION_MS_MAX;
+    cr_assert(config_is_valid(&config));
     config.spare_workers_min = config.spare_workers_max + 1;
     cr_assert_not(config_is_valid(&config));
     config.spare_workers_min = 1;
