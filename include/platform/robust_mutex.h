@@ -41,6 +41,10 @@ void robust_mutex_unlock(struct robust_mutex *mutex);
  * before it is reaped: until then nobody else is given its number. */
 bool robust_mutex_bury(struct robust_mutex *mutex, pid_t dead_thread);
 
+/* Whether nobody holds it at this moment, nor died holding it, nor closed it. Any process; after true, all that was stored
+ * before it was given back is seen. */
+bool robust_mutex_is_free(const struct robust_mutex *mutex);
+
 /* Whether that thread holds it at this moment. Any process; a look, nothing more. */
 bool robust_mutex_is_held_by(const struct robust_mutex *mutex, pid_t thread);
 

@@ -60,15 +60,18 @@ static inline struct page *page_at(const struct segment *segment, struct chunk_r
     return (struct page *)(void *)chunk_at(segment, chunk);
 }
 
-/* All functions: the caller holds the shard's lock. */
+/* All functions but page_look and the hints: the caller holds the shard's lock. */
 
 void page_init(struct page *page, uint32_t depth, uint32_t prefix);
 
 /* The index of key's entry, or PAGE_ENTRIES. */
 size_t page_find(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key);
 
-/* Begin to fetch where page_find will look: its first entry; the version that an entry names. Hints, and the only functions
- * here that need no lock: what a page says without it may be old or nonsense, and is used as an address to fetch only. */
+/* The same without the lock: whatever the memory holds, it ends, stays in the segment, and answers so; see table_look. */
+size_t page_look(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key);
+
+/* Begin to fetch where page_find will look: its first entry; the version that an entry names. Hints, without the lock: what a
+ * page says then may be old or nonsense, and is used as an address to fetch only. */
 void page_prefetch(const struct page *page, uint32_t tag);
 void page_prefetch_version(const struct segment *segment, const struct page *page, uint32_t tag);
 

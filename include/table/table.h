@@ -3,8 +3,9 @@
  * A key's shard is named by the top bits of its keyed hash; inside the shard a
  * directory of 2^depth pages is indexed by the next bits (page.h). The
  * directory has its final size from birth - it is under 0.2 % of the memory -
- * so it never grows, only its pages split. Nothing here locks: all functions
- * want the shard's lock, which the transaction layer takes (and recovers). */
+ * so it never grows, only its pages split. Nothing here locks: all functions but
+ * table_look and the hints want the shard's lock, which the transaction layer
+ * takes (and recovers). */
 #ifndef HAUSKV_TABLE_TABLE_H
 #define HAUSKV_TABLE_TABLE_H
 
@@ -20,6 +21,7 @@ struct shard {
     _Atomic uint64_t membership_time; /* the newest commit that inserted or deleted a key here */
     _Atomic uint32_t is_set_aside;    /* recovery gave up: answers unavailable */
     _Atomic uint32_t deaths;          /* heirs that died of repairing it */
+    _Atomic uint64_t changes;         /* how often its lock was taken, for who looks without it; no matter after a restart */
     /* Derived, made anew by table_rebuild: */
     _Atomic uint64_t key_count; /* keys that are there for a new reader; read without lock for statistics */
     _Atomic uint64_t entry_count;
@@ -107,8 +109,13 @@ struct table_place table_find_place(const struct table *table, unsigned shard, u
 /* The newest version of key, ended or not; none if the key has no entry. */
 struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
 
+/* The version of key that a reader at snapshot sees, for who does not hold the lock. False: it gave up; take the lock. Whatever
+ * stands in the segment, it ends and reads nothing outside; the answer counts only if nobody had the lock from before the
+ * call until after it, which is for the caller to find out ("Reading" in src/table/README.md). */
+bool table_look(const struct table *table, uint64_t hash, struct bytes key, uint64_t snapshot, struct block_ref *visible);
+
 /* Begin to fetch what the next access to a key will look at, one when the one before is there: the shard's entry of the
- * directory; the place on the key's page; its version. Hints; the only functions here that need no lock. */
+ * directory; the place on the key's page; its version. Hints, without the lock. */
 void table_prefetch_directory(const struct table *table, uint64_t hash);
 void table_prefetch_place(const struct table *table, uint64_t hash);
 void table_prefetch_version(const struct table *table, uint64_t hash);

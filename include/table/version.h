@@ -38,9 +38,17 @@ static inline struct version *version_at(const struct segment *segment, struct b
     return (struct version *)(void *)block_at(segment, ref);
 }
 
+/* Who looks without the shard's lock may meet anything here: a version being written, or something else by now. So the size is
+ * one load, and the bytes are only compared: of a torn key the answer may be wrong, but it is thrown away (table_look). */
 static inline struct bytes version_key(const struct version *version)
 {
-    return (struct bytes){(const unsigned char *)(version + 1), version->key_size};
+    return (struct bytes){(const unsigned char *)(version + 1), __atomic_load_n(&version->key_size, __ATOMIC_RELAXED)};
+}
+
+/* Whether a version with a key of that size can be there, in the segment: what a look without the lock asks before it follows. */
+static inline bool version_is_inside(const struct segment *segment, struct block_ref ref, size_t key_size)
+{
+    return (size_t)ref.units * REFERENCE_UNIT_BYTES + sizeof(struct version) + key_size <= segment->bytes;
 }
 
 /* Takes memory for a version of `shard` (whose lock the caller holds) and writes its header and key; begin is 0 and end
@@ -53,6 +61,12 @@ void version_fill(struct segment *segment, struct block_ref ref, size_t offset, 
 
 /* The value from offset on, as far as it lies in one piece; empty at its end. */
 struct bytes version_piece(const struct segment *segment, const struct version *version, size_t offset);
+
+/* The version of a chain that a reader at snapshot sees; none if there is none. The caller holds the shard's lock. */
+struct block_ref version_visible_at(const struct segment *segment, struct block_ref newest, uint64_t snapshot);
+
+/* The same for who does not: never leaves the segment, and ends; see table_look. False: it gave up. */
+bool version_look(const struct segment *segment, struct block_ref newest, uint64_t snapshot, struct block_ref *visible);
 
 /* Gives everything back. Nobody may be able to reach it any more. */
 void version_release(struct segment *segment, struct allocator *allocator, struct block_ref ref);

@@ -1,6 +1,6 @@
 /* The engine: a segment, the table in it, and the two things that every access
- * goes through: the lock of a shard and the horizon. See
- * src/transaction/README.md for the recipes. */
+ * goes through: the lock of a shard, or a look whether somebody had it, and the
+ * horizon. See src/transaction/README.md for the recipes. */
 #ifndef HAUSKV_TRANSACTION_ENGINE_H
 #define HAUSKV_TRANSACTION_ENGINE_H
 
@@ -63,8 +63,9 @@ void engine_mark_clean(struct engine *engine);
 /* Unmaps; the memory stays for other processes and, if named, for later ones. */
 void engine_detach(struct engine *engine);
 
-/* Takes a shard's lock and, where its last holder died, recovers the shard first. The one function that locks shards; a
- * caller that wants several takes them in ascending order. STATUS_UNAVAILABLE: the shard is set aside; not locked. */
+/* Takes a shard's lock, counts that in its `changes`, and, where its last holder died, recovers the shard. The one function
+ * that locks shards; a caller that wants several takes them in ascending order. STATUS_UNAVAILABLE: the shard is set aside; not
+ * locked. */
 enum status shard_acquire(struct engine *engine, unsigned number);
 void shard_release(struct engine *engine, unsigned number);
 /* As shard_acquire without waiting: STATUS_TIMEOUT if somebody else holds it. For whoever must not be stopped by a stopped

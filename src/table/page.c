@@ -49,21 +49,36 @@ void page_init(struct page *page, uint32_t depth, uint32_t prefix)
     page->prefix = prefix;
 }
 
-size_t page_find(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key)
+static inline bool is_version_of(const struct segment *segment, struct block_ref ref, struct bytes key, bool has_lock)
 {
-    size_t place = place_of(page, tag);
+    return (has_lock || version_is_inside(segment, ref, key.size)) &&
+           bytes_equal(version_key(version_at(segment, ref)), key);
+}
 
+static inline size_t find_from(const struct segment *segment, const struct page *page, size_t place, uint32_t tag,
+                               struct bytes key, bool has_lock)
+{
     for (size_t probes = 0; probes < PAGE_ENTRIES; probes++) {
         uint64_t entry = entry_load(page, place);
 
         if (entry == ENTRY_EMPTY)
             break;
         if (entry_tag(entry) == tag && !block_ref_is_none(entry_version(entry)) &&
-            bytes_equal(version_key(version_at(segment, entry_version(entry))), key))
+            is_version_of(segment, entry_version(entry), key, has_lock))
             return place;
         place = next_place(place);
     }
     return PAGE_ENTRIES;
+}
+
+size_t page_find(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key)
+{
+    return find_from(segment, page, place_of(page, tag), tag, key, true);
+}
+
+size_t page_look(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key)
+{
+    return find_from(segment, page, place_of_unlocked(page, tag), tag, key, false);
 }
 
 void page_prefetch(const struct page *page, uint32_t tag)

@@ -48,11 +48,23 @@ void engine_detach(struct engine *engine)
     free(engine);
 }
 
+/* For who looks without the lock (recipe O): before anything else is stored in the shard. The release store is not seen before the
+ * lock is, and nothing that follows the fence before it. Source: H. Boehm, "Can Seqlocks Get Along With Programming
+ * Language Memory Models?", MSPC 2012. */
+static void change_begin(struct shard *shard)
+{
+    uint64_t changes = atomic_load_explicit(&shard->changes, memory_order_relaxed);
+
+    atomic_store_explicit(&shard->changes, changes + 1, memory_order_release);
+    atomic_thread_fence(memory_order_release);
+}
+
 /* The lock is held, as result says: repairs the shard if it was inherited, gives it back if it is set aside. */
 static enum status shard_enter(struct engine *engine, unsigned number, enum mutex_result result)
 {
     struct shard *shard = table_shard(&engine->table, number);
 
+    change_begin(shard);
     if (result == MUTEX_INHERITED)
         recovery_shard(engine, number);
     if (atomic_load_explicit(&shard->is_set_aside, memory_order_relaxed) != 0) {

@@ -43,7 +43,4 @@ void statement_end(const struct statement *statement);
  * key_lock_borrow answer. */
 enum status statement_await_key(struct statement *statement, uint64_t hash, struct bytes key);
 
-/* The version that is visible at a snapshot, none if the key is not there then. The caller holds the shard's lock. */
-struct block_ref version_visible_at(const struct segment *segment, struct block_ref newest, uint64_t snapshot);
-
 #endif

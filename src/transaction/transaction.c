@@ -195,7 +195,7 @@ static void statement_protect(struct statement *statement, bool wants_snapshot)
         statement->snapshot = statement->transaction->snapshot;
         return;
     }
-    /* What a lock shows now cannot be freed while everything is pinned. */
+    /* What is found from now on cannot be freed while everything is pinned. */
     atomic_store(statement_pin(statement), PIN_EVERYTHING);
     if (wants_snapshot)
         statement->snapshot = atomic_load(&statement->participant->engine->segment->header->clock);
@@ -219,43 +219,57 @@ void statement_end(const struct statement *statement)
         transaction_leave(statement->participant, statement->number);
 }
 
-struct block_ref version_visible_at(const struct segment *segment, struct block_ref newest, uint64_t snapshot)
+/* Recipe O. What a look under the lock would find, if nobody had the lock from the first load to the last: then nothing changed and
+ * nothing was freed. False: somebody had it, or might have; what was read means nothing. */
+static bool shared_look(struct statement *statement, uint64_t hash, struct bytes key, struct block_ref *version)
 {
-    struct block_ref ref = newest;
+    struct participant *participant = statement->participant;
+    const struct engine *engine = participant->engine;
+    const struct shard *shard = table_shard(&engine->table, table_shard_of(&engine->table, hash));
+    uint64_t changes = atomic_load(&shard->changes); /* O1, not before the pin */
 
-    while (!block_ref_is_none(ref)) {
-        const struct version *version = version_at(segment, ref);
-
-        if (version->begin <= snapshot) {
-            uint64_t end = atomic_load_explicit(&version->end, memory_order_relaxed);
-
-            return end > snapshot || end == TIME_INFINITE ? ref : (struct block_ref){0};
-        }
-        ref.units = atomic_load_explicit(&version->older, memory_order_relaxed);
-    }
-    return ref;
+    if (!robust_mutex_is_free(&shard->mutex) || atomic_load_explicit(&shard->is_set_aside, memory_order_relaxed) != 0 ||
+        !table_look(&engine->table, hash, key, statement->snapshot, version))
+        return false;
+    if (statement->transaction == NULL)
+        participant->times.snapshot = atomic_load(&engine->segment->header->clock);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&shard->changes, memory_order_relaxed) == changes;
 }
 
-static enum status shared_get(struct statement *statement, uint64_t hash, struct bytes key, struct value_view *view)
+static enum status shared_find(struct statement *statement, uint64_t hash, struct bytes key, struct block_ref *version)
 {
     struct participant *participant = statement->participant;
     struct engine *engine = participant->engine;
     unsigned shard = table_shard_of(&engine->table, hash);
     enum status status = shard_acquire(engine, shard);
-    struct block_ref version;
 
     if (status != STATUS_OK)
         return status;
-    version = version_visible_at(engine->segment, table_find(&engine->table, shard, hash, key), statement->snapshot);
+    *version = version_visible_at(engine->segment, table_find(&engine->table, shard, hash, key), statement->snapshot);
     if (statement->transaction == NULL)
         participant->times.snapshot = atomic_load(&engine->segment->header->clock);
     shard_release(engine, shard);
+    return STATUS_OK;
+}
+
+/* LOCKING takes the lock always: that its commits and those of others meet there is why C1a needs no more than a look. */
+static enum status shared_get(struct statement *statement, uint64_t hash, struct bytes key, struct value_view *view)
+{
+    const struct segment *segment = statement->participant->engine->segment;
+    enum status status = STATUS_OK;
+    struct block_ref version;
+
+    if (is_locking(statement->transaction) || !shared_look(statement, hash, key, &version))
+        status = shared_find(statement, hash, key, &version);
+    if (status != STATUS_OK)
+        return status;
     if (block_ref_is_none(version))
         return STATUS_NOT_FOUND;
     *view = (struct value_view){
-        .segment = engine->segment,
+        .segment = segment,
         .version = version,
-        .size = version_at(engine->segment, version)->value_size,
+        .size = version_at(segment, version)->value_size,
     };
     return STATUS_OK;
 }

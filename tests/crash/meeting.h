@@ -19,7 +19,7 @@ struct meeting {
     void (*meet)(struct scene *scene);               /* at the point */
     /* When both are done: NULL, or what does not fit. */
     const char *(*verdict)(struct scene *scene, enum status act_answer);
-    unsigned every; /* of how many instructions; 0: behind each write */
+    unsigned every; /* of how many instructions, but in the long run; 0: behind each write */
 };
 
 extern const struct meeting meetings[];

@@ -224,8 +224,10 @@ void stepper_scrub(const struct engine *copy)
 
     mutex_scrub(&copy->segment->header->slots_mutex);
     mutex_scrub(&copy->segment->header->key_lock_mutex);
-    for (unsigned shard = 0; shard < copy->table.shard_count; shard++)
+    for (unsigned shard = 0; shard < copy->table.shard_count; shard++) {
         mutex_scrub(&table_shard(&copy->table, shard)->mutex);
+        atomic_store(&table_shard(&copy->table, shard)->changes, 0);
+    }
     for (unsigned number = 0; number < slots; number++) {
         struct process_slot *slot = process_slot_at(copy->segment, number);
 

@@ -65,7 +65,8 @@ void stepper_kill(pid_t child);
 /* Marks every mutex in a copy of the segment that dead_thread holds, as the kernel would at its death. */
 void stepper_bury(const struct engine *copy, pid_t dead_thread);
 
-/* Zeroes in a copy what is no part of the state: owners' numbers and list links in mutexes, clocks' readings. */
+/* Zeroes in a copy what is no part of the state: owners' numbers and list links in mutexes, how often those of shards were
+ * taken, clocks' readings. */
 void stepper_scrub(const struct engine *copy);
 
 /* A handle on a copy of `like`'s segment that lies at base. */

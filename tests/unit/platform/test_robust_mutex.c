@@ -284,6 +284,54 @@ Test(robust_mutex, heir_that_unlocks_unrepaired_closes_it_for_good)
     cr_assert_eq(process_run(tries_to_lock, shared), MUTEX_CLOSED);
 }
 
+Test(robust_mutex, mutex_is_free_but_while_it_is_held)
+{
+    struct shared *shared = create_shared();
+    pid_t holder;
+
+    cr_assert(robust_mutex_is_free(&shared->mutex));
+    cr_assert_eq(robust_mutex_lock(&shared->mutex), MUTEX_LOCKED);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    robust_mutex_unlock(&shared->mutex);
+    cr_assert(robust_mutex_is_free(&shared->mutex));
+    holder = a_process_holds(shared, holds_until_released);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    process_gate_open(&shared->release);
+    cr_assert_eq(process_wait(holder), 0);
+    cr_assert(robust_mutex_is_free(&shared->mutex));
+}
+
+Test(robust_mutex, mutex_of_the_dead_is_not_free_until_it_was_repaired)
+{
+    struct shared *shared = create_shared();
+
+    a_process_dies_holding(shared);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    cr_assert_eq(process_run(locks_and_dies_holding, shared), MUTEX_INHERITED);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    cr_assert_eq(robust_mutex_lock(&shared->mutex), MUTEX_INHERITED);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    robust_mutex_mark_consistent(&shared->mutex);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    robust_mutex_unlock(&shared->mutex);
+    cr_assert(robust_mutex_is_free(&shared->mutex));
+}
+
+/* Although its word says so. */
+Test(robust_mutex, closed_mutex_is_not_free)
+{
+    struct shared *shared = create_shared();
+
+    a_process_dies_holding(shared);
+    cr_assert_eq(robust_mutex_lock(&shared->mutex), MUTEX_INHERITED);
+    robust_mutex_unlock(&shared->mutex);
+
+    cr_assert_eq(*(const uint32_t *)(const void *)&shared->mutex, 0);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+    cr_assert_eq(robust_mutex_trylock(&shared->mutex), MUTEX_CLOSED);
+    cr_assert_not(robust_mutex_is_free(&shared->mutex));
+}
+
 Test(robust_mutex, stopped_waiter_is_passed_over, .timeout = 60)
 {
     struct shared *shared = create_shared();

@@ -39,6 +39,14 @@ Test(table_attach, finds_what_was_made)
     cr_assert_eq(found.directory_depth, fixture.table.directory_depth);
 }
 
+/* A shard had no count of its changes once, and was of the same size. */
+Test(table_attach, is_not_taken_for_a_table_of_shards_without_changes)
+{
+    uint64_t then = sizeof(struct shard) * 31 + sizeof(struct version) * 37 + sizeof(struct page) * 41 + PAGE_ENTRIES;
+
+    cr_assert_neq(table_fingerprint(), then);
+}
+
 /* Only the number is asked for: nobody has so much memory. */
 Test(table_attach, has_no_directory_deeper_than_pages_can_be)
 {

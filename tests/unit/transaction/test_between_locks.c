@@ -3,11 +3,13 @@
  * for, another participant comes in. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "transaction/key_lock.h" /* before the fixture's `engine` */
 
 #include "engine_fixture.h"
+#include "support/process.h"
 
 #define KEYS 300u
 #define KEYS_OF_A_VISIT 8000u /* enough for pages to split, and for the memory of the old ones to be something else */
@@ -264,4 +266,139 @@ WHOLE_TEST(between_locks, turn_that_comes_after_the_deadline_is_taken)
     cr_assert_null(last_visitor);
     assert_engine_valid();
     key_lock_return(engine, owner, 4711);
+}
+
+/* --- a GET asks for a shard's lock only where somebody has it --- */
+
+static pid_t holder;
+static struct process_gate *gates; /* it holds; it may go on */
+static unsigned locks_asked_for;
+
+static void counts_locks(void)
+{
+    locks_asked_for++;
+}
+
+static enum status get_x(unsigned number)
+{
+    struct value_view view;
+    enum status status;
+
+    locks_asked_for = 0;
+    last_visitor = counts_locks;
+    status = transaction_get(me, number, text(key_in(0, 0)), &view);
+    last_visitor = NULL;
+    if (status == STATUS_OK)
+        transaction_get_done(me, number);
+    return status;
+}
+
+WHOLE_TEST(between_locks, get_of_a_shard_that_nobody_has_asks_for_no_lock)
+{
+    static const enum isolation isolations[] = {ISOLATION_SERIALIZABLE, ISOLATION_READ_COMMITTED};
+
+    put(me, TRANSACTION_SINGLE, key_in(0, 0), "x");
+    cr_assert_eq(get_x(TRANSACTION_SINGLE), STATUS_OK);
+    cr_assert_eq(locks_asked_for, 0);
+    for (size_t i = 0; i < sizeof(isolations) / sizeof(isolations[0]); i++) {
+        unsigned number = begun_as(me, isolations[i]);
+
+        cr_assert_eq(get_x(number), STATUS_OK);
+        cr_assert_eq(locks_asked_for, 0);
+        transaction_rollback(me, number);
+    }
+}
+
+/* The key lock's, and the shard's, where it meets the commits of others. */
+WHOLE_TEST(between_locks, get_of_a_locking_transaction_asks_for_the_shard)
+{
+    unsigned number = begun_as(me, ISOLATION_LOCKING);
+
+    put(me, TRANSACTION_SINGLE, key_in(0, 1), "y");
+    cr_assert_eq(get_x(number), STATUS_NOT_FOUND);
+    cr_assert_eq(locks_asked_for, 2);
+    transaction_rollback(me, number);
+}
+
+WHOLE_TEST(between_locks, get_of_a_shard_that_is_set_aside_asks_for_the_lock)
+{
+    _Atomic uint32_t *is_set_aside = &table_shard(&engine->table, 0)->is_set_aside;
+
+    put(me, TRANSACTION_SINGLE, key_in(0, 0), "x");
+    atomic_store(is_set_aside, 1);
+    cr_assert_eq(get_x(TRANSACTION_SINGLE), STATUS_UNAVAILABLE);
+    cr_assert_eq(locks_asked_for, 1);
+    atomic_store(is_set_aside, 0);
+}
+
+/* Begins to delete x, and leaves the rest to whoever takes the lock. */
+static int holds_the_shard(void *context)
+{
+    struct table *shared = &engine->table;
+    uint64_t hash = table_hash(shared, text(key_in(0, 0)));
+
+    (void)context;
+    if (shard_acquire(engine, 0) != STATUS_OK)
+        return 1;
+    process_gate_open(&gates[0]);
+    process_gate_wait(&gates[1]);
+    table_end(shared, 0, table_find(shared, 0, hash, text(key_in(0, 0))),
+              atomic_fetch_add(&engine->segment->header->clock, 1) + 1);
+    shard_release(engine, 0);
+    return 0;
+}
+
+static void lets_the_holder_go_on(void)
+{
+    counts_locks();
+    last_visitor = NULL;
+    process_gate_open(&gates[1]);
+    cr_assert_eq(process_wait(holder), 0);
+}
+
+static void somebody_holds_the_shard(void)
+{
+    gates = process_shared_memory(2 * sizeof(*gates));
+    put(me, TRANSACTION_SINGLE, key_in(0, 0), "x");
+    holder = process_start(holds_the_shard, NULL);
+    process_gate_wait(&gates[0]);
+}
+
+WHOLE_TEST(between_locks, get_waits_for_who_has_the_shard)
+{
+    struct value_view view;
+
+    somebody_holds_the_shard();
+    locks_asked_for = 0;
+    last_visitor = lets_the_holder_go_on;
+
+    cr_assert_eq(transaction_get(me, TRANSACTION_SINGLE, text(key_in(0, 0)), &view), STATUS_NOT_FOUND);
+    cr_assert_eq(locks_asked_for, 1);
+}
+
+WHOLE_TEST(between_locks, get_recovers_a_shard_whose_holder_died)
+{
+    somebody_holds_the_shard();
+    cr_assert_eq(process_kill(holder), PROCESS_SIGNAL(SIGKILL));
+
+    cr_assert_eq(get_x(TRANSACTION_SINGLE), STATUS_OK);
+    cr_assert_eq(locks_asked_for, 1);
+    cr_assert(robust_mutex_is_free(&table_shard(&engine->table, 0)->mutex));
+    cr_assert_eq(get_x(TRANSACTION_SINGLE), STATUS_OK);
+    cr_assert_eq(locks_asked_for, 0);
+}
+
+WHOLE_TEST(between_locks, whoever_takes_a_shard_changes_its_count)
+{
+    const struct shard *shard = table_shard(&engine->table, 0);
+    uint64_t changes = atomic_load(&shard->changes);
+
+    cr_assert_eq(shard_acquire(engine, 0), STATUS_OK);
+    cr_assert_eq(atomic_load(&shard->changes), ++changes);
+    shard_release(engine, 0);
+    cr_assert_eq(shard_try_acquire(engine, 0), STATUS_OK);
+    cr_assert_eq(atomic_load(&shard->changes), ++changes);
+    shard_release(engine, 0);
+    cr_assert_eq(get_x(TRANSACTION_SINGLE), STATUS_NOT_FOUND);
+    cr_assert_eq(atomic_load(&shard->changes), changes);
 }
