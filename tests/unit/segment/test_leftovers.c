@@ -1,5 +1,6 @@
 /* Processes that outlive their server, because they were stopped: who takes its segment over ends those that are the
  * dead one's, and nobody else. An heir gives them two seconds first, and so do these tests. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@ struct holder {
     struct process_gate is_named;
     const char *process_name;
     bool maps_it;
+    useconds_t leaves_after_us; /* 0: never */
     pid_t process;
 };
 
@@ -59,6 +61,8 @@ static int holds_the_segment(void *context)
         (!holder->maps_it && munmap(segment->base, segment->mapped_bytes) != 0))
         return 1;
     process_gate_open(&holder->is_named);
+    if (holder->leaves_after_us != 0)
+        return usleep(holder->leaves_after_us);
     for (;;)
         (void)pause();
 }
@@ -135,6 +139,16 @@ Test(leftovers, worker_that_does_not_map_the_segment_is_left_alone)
 Test(leftovers, worker_of_a_living_master_is_left_alone)
 {
     leave_segment_to("hauskv-worker", true, (uint32_t)getpid());
+    errno = ESRCH; /* of some earlier search: it says nothing about this master */
 
     assert_holder_is_left_alone();
+}
+
+Test(leftovers, process_that_leaves_in_time_is_waited_for)
+{
+    holder->leaves_after_us = 300000;
+    leave_segment_to("hauskv-server", true, somebody_dead());
+
+    cr_assert_eq(take_over(), STATUS_OK);
+    cr_assert_eq(process_wait(holder->process), 0);
 }

@@ -239,6 +239,42 @@ WHOLE_TEST(process_table, an_abandoned_slot_is_nobodys_for_good)
     cr_assert_eq(claimed(), 1);
 }
 
+static void abandon(unsigned number)
+{
+    cr_assert_eq(process_run(claims_the_number, &number), SLOT_CLAIMED);
+    cr_assert_eq(process_slot_claim_number(segment, number), SLOT_INHERITED);
+    process_slot_abandon(segment, number);
+}
+
+/* And with a block that it was about to add. */
+static int dies_with_the_tables_locks(void *context)
+{
+    (void)context;
+    if (chunk_ref_is_none(chunk_claim(segment, CHUNK_SLOT, 0, 0)))
+        return 1;
+    return robust_mutex_lock(&segment->header->slots_mutex) != MUTEX_LOCKED ||
+           robust_mutex_lock(&segment->header->key_lock_mutex) != MUTEX_LOCKED;
+}
+
+WHOLE_TEST(process_table, a_restart_gets_every_lock_whatever_became_of_it)
+{
+    unsigned last = (unsigned)SLOTS_PER_BLOCK - 1;
+
+    process_slot_release(segment, claimed()); /* makes the block */
+    abandon(0);
+    abandon(last);
+    cr_assert_eq(process_run(dies_with_the_tables_locks, NULL), 0);
+    process_table_reset_locks(segment);
+
+    cr_assert_eq(segment_chunks_used(segment), 1);
+    cr_assert_eq(process_slot_claim_number(segment, 0), SLOT_CLAIMED);
+    cr_assert_eq(process_slot_claim_number(segment, last), SLOT_CLAIMED);
+    cr_assert_eq(robust_mutex_trylock(&segment->header->slots_mutex), MUTEX_LOCKED);
+    cr_assert_eq(robust_mutex_trylock(&segment->header->key_lock_mutex), MUTEX_LOCKED);
+    robust_mutex_unlock(&segment->header->key_lock_mutex);
+    robust_mutex_unlock(&segment->header->slots_mutex);
+}
+
 static int dies_adding_a_block(void *context)
 {
     (void)context;

@@ -158,6 +158,22 @@ Test(segment_huge_pages, are_none_in_a_small_segment)
     segment_detach(small);
 }
 
+/* Else there would be none, whatever the system gives. */
+Test(segment_huge_pages, begin_where_a_segment_does)
+{
+    const char *const names[] = {NULL, own_name()};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct segment *large = NULL;
+
+        cr_assert_eq(create(names[i], HUGE_BYTES, true, &large), STATUS_OK, "%s", reason);
+        segment_unlink(large);
+        cr_assert_eq(large->bytes, HUGE_BYTES);
+        cr_assert_eq((uintptr_t)large->base % HUGE_BYTES, 0);
+        segment_detach(large);
+    }
+}
+
 /* --- birth --- */
 
 WHOLE_TEST(segment, begins_with_all_chunks_free)
@@ -251,6 +267,44 @@ Test(segment_birth, a_segment_that_was_left_is_discarded_only_when_told)
     cr_assert_eq(segment_chunks_used(second), 0);
     segment_unlink(second);
     segment_detach(second);
+}
+
+static enum status attach(enum segment_access access)
+{
+    struct segment_options options = {.name = own_name()};
+    struct segment *attached = NULL;
+
+    return segment_attach(&options, access, FIXTURE_FINGERPRINT, &attached, reason);
+}
+
+static void assert_object_is_denied(const char *expected)
+{
+    struct segment *none = NULL;
+
+    cr_assert_eq(create(own_name(), bytes_for_chunks(8), true, &none), STATUS_DENIED);
+    cr_assert_str_eq(reason, expected);
+    cr_assert_eq(attach(SEGMENT_TAKE_OVER), STATUS_DENIED);
+    cr_assert_eq(attach(SEGMENT_JOIN), STATUS_DENIED);
+    cr_assert_str_eq(reason, expected);
+}
+
+Test(segment_birth, takes_and_discards_nothing_but_a_file_of_its_own)
+{
+    struct segment *named = NULL;
+    struct stat object;
+    char path[SEGMENT_PATH_BYTES_MAX];
+
+    cr_assert_eq(create(own_name(), bytes_for_chunks(8), false, &named), STATUS_OK, "%s", reason);
+    (void)snprintf(path, sizeof(path), "%s", named->path);
+    segment_detach(named);
+    cr_assert_eq(chmod(path, 0644), 0);
+    assert_object_is_denied("the segment's file has another mode than 0600");
+    cr_assert_eq(unlink(path), 0);
+
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    assert_object_is_denied("the segment's file belongs to another user or is no file");
+    cr_assert_eq(stat(path, &object), 0, "it is left where it was");
+    cr_assert_eq(unlink(path), 0);
 }
 
 /* --- chunks --- */

@@ -31,7 +31,7 @@ struct brittle_store {
     enum operation failing; /* the next such operation answers failure, and it alone */
     enum status failure;
     int open_count; /* transactions that the session opened and has not ended */
-    struct buffer *hints;     /* keys that will be asked for, each with a space behind it; NULL: nobody listens */
+    struct buffer *hints;     /* keys that will be asked for, `!` for every PUT, a space behind each; NULL: nobody listens */
     struct buffer *exhausted; /* the next value that is read finds no memory in it; NULL: it does */
 };
 
@@ -93,6 +93,8 @@ static inline enum status brittle_put(struct store_session *session, store_trans
 {
     enum status status = brittle_failure(session, OPERATION_PUT);
 
+    if (brittle(session)->store->hints != NULL)
+        buffer_append_string(brittle(session)->store->hints, "! ");
     return status != STATUS_OK ? status : store_put(brittle(session)->inner, number, key, value);
 }
 

@@ -5,16 +5,20 @@
 
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "support/process.h"
+
+#define LONG_LINE_BYTES ((size_t)64 << 20)
 
 static int client;
 static struct connection_config config; /* of the server's side */
 static enum framing framing;            /* of the server's side, too */
 static pid_t child;
 static volatile sig_atomic_t stop;
+static bool gets_no_memory; /* the server's side, once it serves */
 
 /* What a server does in its signal handler. */
 static void stop_serving(int signal_number)
@@ -36,7 +40,11 @@ static int serve(void *context)
     house_open(&house);
     conversation_prepare(&talk, &house);
     talk.config.framing = framing;
+    if (gets_no_memory)
+        talk.config.command_bytes_max = LONG_LINE_BYTES;
     session_init(&talk.session, &talk.config);
+    if (gets_no_memory && setrlimit(RLIMIT_DATA, &(struct rlimit){0, 0}) != 0)
+        return -1;
     end = connection_serve(&talk.session, given);
     conversation_close(&talk);
     house_close(&house);
@@ -350,6 +358,28 @@ Test(connection, fails_where_the_client_goes_away_without_reading)
 
     cr_assert_eq(process_wait(child), CONNECTION_FAILED);
 }
+
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+
+/* The sanitizer's memory does not end so quietly. */
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
+Test(connection, fails_where_there_is_no_memory_for_a_line)
+{
+    static const char part[4096];
+    size_t size = 0;
+
+    use_unix_sockets();
+    gets_no_memory = true;
+    start_serving();
+    while (size < LONG_LINE_BYTES && send(client, part, sizeof(part), MSG_NOSIGNAL) > 0)
+        size += sizeof(part);
+
+    cr_assert_eq(process_wait(child), CONNECTION_FAILED);
+    cr_assert_lt(size, LONG_LINE_BYTES);
+}
+#endif
 
 Test(connection, stops_while_it_waits_for_its_client)
 {

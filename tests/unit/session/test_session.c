@@ -497,3 +497,21 @@ Test(session, counts_how_transactions_end)
     cr_assert_eq(count_of(&sum.transactions_open), 1);
     cr_assert_eq(count_of(&sum.commands[VERB_PUT]), 3);
 }
+
+Test(session, adds_up_every_counter_once)
+{
+    struct session_counters counters;
+    struct session_counters sum;
+    session_counter *parts = (session_counter *)&counters;
+    const session_counter *sums = (const session_counter *)&sum;
+    size_t count = sizeof(sum) / sizeof(sums[0]);
+
+    memset(&sum, 0, sizeof(sum));
+    for (size_t i = 0; i < count; i++)
+        atomic_init(&parts[i], i + 1);
+    session_counters_sum(&sum, &counters);
+    session_counters_sum(&sum, &counters);
+
+    for (size_t i = 0; i < count; i++)
+        cr_assert_eq(count_of(&sums[i]), 2 * (i + 1), "the %zuth", i);
+}

@@ -380,6 +380,14 @@ Test(session_errors, too_large_names_limit_size_and_option)
                  "\"code\": \"too_large\"}");
 }
 
+Test(session_errors, out_of_memory_names_what_was_done_and_the_option)
+{
+    store_will_fail(&alice, OPERATION_PUT, STATUS_OUT_OF_MEMORY);
+    expect_reply(&alice, "PUT a 1",
+                 "{\"status\": \"Error\", \"mesg\": \"Out of memory, nothing was changed (--memory)\", "
+                 "\"code\": \"out_of_memory\"}");
+}
+
 Test(session_errors, of_every_status_have_a_message_and_a_code)
 {
     for (unsigned failure = STATUS_OK + 1; failure < STATUS_COUNT; failure++) {

@@ -190,7 +190,8 @@ Test(session_stream, keeps_its_head_in_long_lines_of_small_sessions)
     house_close(&house);
 }
 
-Test(session_stream, tells_the_store_the_keys_of_the_lines_behind)
+/* What the store of a new session hears while these bytes are answered, which come at once; free it. */
+static char *hints_of(struct bytes bytes)
 {
     struct house house;
     struct conversation talk;
@@ -200,13 +201,39 @@ Test(session_stream, tells_the_store_the_keys_of_the_lines_behind)
     conversation_open(&talk, &house);
     buffer_init(&hints);
     talk.store.hints = &hints;
-    say(&talk, "PUT alone 1");
-    cr_assert_eq(hints.size, 0);
-    conversation_feed(&talk, bytes_from_string("PUT a 1\nGET b\r\n \tdel \t c  \nSTART\nGET {\"key\": \"d\"}\n\nPUT e 2\nGET"));
-    cr_assert(bytes_equal(buffer_bytes(&hints), bytes_from_string("b c e ")), "%.*s", (int)hints.size,
-              (const char *)hints.data);
+    conversation_feed(&talk, bytes);
     talk.store.hints = NULL;
-    buffer_deinit(&hints);
     conversation_close(&talk);
     house_close(&house);
+    buffer_append(&hints, bytes_from("", 1));
+    return (char *)hints.data;
+}
+
+static void expect_hints(const char *text, const char *expected)
+{
+    char *hints = hints_of(bytes_from_string(text));
+
+    cr_assert_str_eq(hints, expected, "%s: %s, not %s", text, hints, expected);
+    free(hints);
+}
+
+Test(session_stream, tells_the_store_the_keys_of_the_lines_behind)
+{
+    expect_hints("PUT alone 1\n", "! ");
+    expect_hints("PUT a 1\nGET b\r\n \tdel \t c  \nSTART\nGET {\"key\": \"d\"}\n\nPUT e 2\nGET", "b c ! e ! ");
+}
+
+Test(session_stream, tells_the_store_no_key_that_is_too_long)
+{
+    char text[STORE_KEY_BYTES_MAX + 32];
+    char longest[STORE_KEY_BYTES_MAX + 1];
+    char expected[STORE_KEY_BYTES_MAX + 2];
+
+    memset(longest, 'k', STORE_KEY_BYTES_MAX);
+    longest[STORE_KEY_BYTES_MAX] = '\0';
+    (void)snprintf(expected, sizeof(expected), "%s ", longest);
+    (void)snprintf(text, sizeof(text), "PING\nGET %s\n", longest);
+    expect_hints(text, expected);
+    (void)snprintf(text, sizeof(text), "PING\nGET %sk\n", longest);
+    expect_hints(text, "");
 }

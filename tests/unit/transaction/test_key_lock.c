@@ -698,6 +698,23 @@ WHOLE_TEST(key_lock, whoever_comes_next_is_the_heir)
     assert_engine_valid();
 }
 
+WHOLE_TEST(key_lock, whoever_asks_for_an_owner_or_gives_back_is_the_heir)
+{
+    struct key_lock_owner owner = {.slot = me->slot_number, .transaction = KEY_LOCK_SINGLE};
+    struct key_lock_owner other = {.slot = me->slot_number, .transaction = 0};
+    uint64_t hash = table_hash(&engine->table, text("n"));
+    uint64_t deadline_ns = 0;
+
+    cr_assert_eq(key_lock_borrow(engine, owner, hash, &deadline_ns), STATUS_OK);
+    cr_assert_eq(process_run(dies_with_the_mutex, NULL), PROCESS_SIGNAL(SIGKILL));
+    cr_assert(key_lock_is_foreign(engine, other, hash));
+    assert_engine_valid();
+    cr_assert_eq(process_run(dies_with_the_mutex, NULL), PROCESS_SIGNAL(SIGKILL));
+    key_lock_return(engine, owner, hash);
+    assert_engine_valid();
+    cr_assert_not(key_locks_exist(engine));
+}
+
 static int dies_owning_much(void *context)
 {
     unsigned count = *(const unsigned *)context;

@@ -422,17 +422,22 @@ WHOLE_TEST(recovery, log_and_pins_of_the_dead_go_with_the_drain)
 WHOLE_TEST(recovery, the_next_process_drains_the_slot_that_it_gets)
 {
     struct participant *you;
-    uint64_t sequence;
+    const struct process_slot *slot;
+    uint64_t words[SLOT_TRANSACTIONS_MAX];
 
     put(me, TRANSACTION_SINGLE, "seen", "v");
     cr_assert_eq(process_run(opens_transactions_and_dies, NULL), STATUS_OK);
-    sequence = atomic_load(&process_slot_at(engine->segment, me->slot_number + 1)->transactions[0].state) >> 2;
+    slot = process_slot_at(engine->segment, me->slot_number + 1);
+    for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++)
+        words[i] = atomic_load(&slot->transactions[i].state);
     you = a_participant();
 
-    cr_assert_eq(you->slot_number, me->slot_number + 1);
+    cr_assert_eq(you->slot, slot);
     for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX; i++) {
         cr_assert_eq(atomic_load(&you->slot->transactions[i].pin), PIN_NONE);
-        cr_assert_gt(atomic_load(&you->slot->transactions[i].state) >> 2, sequence - 2);
+        cr_assert_eq(atomic_load(&slot->transactions[i].state) & 3u, TRANSACTION_FREE);
+        cr_assert_eq(atomic_load(&slot->transactions[i].state) >> 2, (words[i] >> 2) + 1,
+                     "a word that was there before must not come again");
     }
     cr_assert_eq(atomic_load(&you->slot->single_pin), PIN_NONE);
     put(you, TRANSACTION_SINGLE, "k", "v");

@@ -164,6 +164,20 @@ WHOLE_TEST(transaction_log, a_value_that_grows_again_and_again_takes_a_small_mul
     cr_assert_leq(own_log.end, sizeof(value) * 5);
 }
 
+WHOLE_TEST(transaction_log, a_value_that_outgrows_its_room_gets_twice_as_much)
+{
+    static const unsigned char value[201];
+    uint64_t end;
+
+    cr_assert_eq(append(REDO_PUT, text("k"), bytes_from(value, 100)), STATUS_OK);
+    cr_assert_eq(append(REDO_PUT, text("k"), bytes_from(value, 101)), STATUS_OK);
+    end = own_log.end;
+    cr_assert_eq(append(REDO_PUT, text("k"), bytes_from(value, 200)), STATUS_OK);
+    cr_assert_eq(own_log.end, end);
+    cr_assert_eq(append(REDO_PUT, text("k"), bytes_from(value, 201)), STATUS_OK);
+    cr_assert_gt(own_log.end, end);
+}
+
 /* --- order --- */
 
 WHOLE_TEST(transaction_log, sorted_writes_ascend_and_are_complete)

@@ -1,7 +1,10 @@
 /* segment_is_valid is what all other tests trust, so each kind of damage that it
  * claims to see is done here, one thing at a time, and must be seen (damage.h). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "lock_clients.h" /* before the fixture's `engine` */
 
@@ -251,6 +254,8 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(key_locks_of_a_slot_miscounted, "a slot's key locks are counted wrong",                                    \
            atomic_fetch_add(&waiter->slot->key_locks.count, 1))                                                       \
     DAMAGE(key_locks_miscounted, "key locks are counted wrong", atomic_fetch_add(&header()->key_lock_count, 1))       \
+    DAMAGE(key_locks_counted_as_none, "a key lock is not in its turn", atomic_store(&header()->key_lock_count, 0))    \
+    DAMAGE(key_locks_counted_but_one, "key locks are counted wrong", atomic_store(&header()->key_lock_count, 1))      \
     DAMAGE(free_key_locks_lost, "a slot's key locks are counted wrong", waiter->slot->key_locks.free = 0)             \
     DAMAGE(free_key_locks_in_a_circle, "a slot's key locks are counted wrong",                                        \
            key_lock_at(engine->segment, waiter->slot->key_locks.free)->next = waiter->slot->key_locks.free)           \
@@ -286,6 +291,7 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(entries_swapped, "a key is in the wrong shard or under a wrong tag", entries_swap())                       \
     DAMAGE(entry_met_by_a_probe_around_the_end, "an entry names a damaged version", probe_around_the_end())           \
     DAMAGE(key_with_two_entries, "a key has two entries", double_entry())                                             \
+    DAMAGE(key_behind_an_empty_place, "an entry is behind an empty place", move_behind_an_empty_place())              \
     DAMAGE(key_of_another_hash, "a key is in the wrong shard or under a wrong tag",                                   \
            ((unsigned char *)(version_of(plain) + 1))[0] ^= 1)                                                        \
     DAMAGE(key_of_no_size, "an entry names a damaged version", version_of(plain)->key_size = 0)                       \
@@ -423,6 +429,23 @@ static void double_entry(void)
     page_insert(page, entry_tag(entry), entry_version(entry));
 }
 
+/* Where no probe for it comes: behind a place that was never taken. */
+static void move_behind_an_empty_place(void)
+{
+    struct page *page = page_of(plain);
+    _Atomic uint64_t *old = entry_at(plain);
+    uint64_t entry = atomic_load(old);
+    size_t place = 1;
+
+    atomic_store(old, ENTRY_REMOVED);
+    page->removed_count++;
+    while (atomic_load(&page->entries[place - 1]) != ENTRY_EMPTY || atomic_load(&page->entries[place]) != ENTRY_EMPTY) {
+        place++;
+        REQUIRE(place < PAGE_ENTRIES);
+    }
+    atomic_store(&page->entries[place], entry);
+}
+
 /* The first two of the queue change places. */
 static void queue_swap(void)
 {
@@ -447,6 +470,44 @@ WHOLE_TEST(validity, whole_segment_is_valid_again_and_again)
         cr_assert_eq(damage_checked(), 0, "%s", damage_reason());
         assert_engine_valid();
     }
+}
+
+static size_t resident_pages_of_scratch(void)
+{
+    size_t bytes = engine->segment->bytes / REFERENCE_UNIT_BYTES;
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    size_t pages = (bytes + page_bytes - 1) / page_bytes;
+    unsigned char *are_resident = calloc(pages, 1);
+    size_t count = 0;
+
+    cr_assert_not_null(are_resident);
+    cr_assert_eq(mincore(engine->segment->scratch, bytes, are_resident), 0);
+    for (size_t i = 0; i < pages; i++)
+        count += are_resident[i] & 1u;
+    free(are_resident);
+    return count;
+}
+
+/* Both are done shard by shard: of a large segment, that would be much memory for the rest of a process's life. */
+WHOLE_TEST(validity, neither_check_nor_rebuild_keeps_memory)
+{
+    memset(engine->segment->scratch, 0, 1);
+    cr_assert_eq(resident_pages_of_scratch(), 1);
+    assert_engine_valid();
+    cr_assert_eq(resident_pages_of_scratch(), 0);
+    table_rebuild(&engine->table, 0);
+    cr_assert_eq(resident_pages_of_scratch(), 0);
+}
+
+WHOLE_TEST(validity, marks_from_before_mean_nothing)
+{
+    size_t bytes = engine->segment->bytes / REFERENCE_UNIT_BYTES;
+
+    memset(engine->segment->scratch, 1, bytes);
+    assert_engine_valid();
+    memset(engine->segment->scratch, 1, bytes);
+    table_rebuild(&engine->table, 0);
+    assert_engine_valid();
 }
 
 WHOLE_TEST(validity, every_damage_is_seen)
