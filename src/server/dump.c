@@ -170,8 +170,8 @@ static bool lines_read(struct load *load, struct store_session *session, size_t 
     rewind(load->file);
     for (; (length = getline(&load->line, &load->capacity, load->file)) >= 0; load->number++) {
         size_t size = (size_t)length;
-        struct bytes key;
-        struct bytes value;
+        struct bytes key = bytes_from(NULL, 0);
+        struct bytes value = bytes_from(NULL, 0);
 
         while (size > 0 && (load->line[size - 1] == '\n' || load->line[size - 1] == '\r'))
             size--;

@@ -59,6 +59,9 @@ enum status read_set_add(struct read_set *set, uint64_t hash, struct bytes key, 
 
     REQUIRE(key.size >= 1 && key.size <= UINT16_MAX);
     if ((set->count + 1) * 4 > set->capacity * 3) {
+        /* What is remembered needs no room. */
+        if (set->capacity > 0 && place_of(set, hash, key)->key_size != 0)
+            return STATUS_OK;
         status = entries_grow(set);
         if (status != STATUS_OK)
             return status;

@@ -106,6 +106,22 @@ Test(read_set, cleared_it_keeps_no_great_memory)
     cr_assert_eq(set.keys_capacity, 0);
 }
 
+Test(read_set, a_limit_of_keys_is_one_for_new_keys_only)
+{
+    enum status status = STATUS_OK;
+    uint32_t count = 0;
+
+    while (status == STATUS_OK && count <= READ_SET_BYTES_MAX / sizeof(struct read_entry)) {
+        status = read_set_add(&set, count, bytes_from(&count, sizeof(count)), true);
+        count += status == STATUS_OK;
+    }
+    cr_assert_eq(status, STATUS_TOO_LARGE);
+    cr_assert_eq(set.count, count);
+    for (uint32_t known = 0; known < 10; known++)
+        cr_assert_eq(read_set_add(&set, known, bytes_from(&known, sizeof(known)), true), STATUS_OK);
+    cr_assert_eq(set.count, count);
+}
+
 Test(read_set, a_limit_is_a_limit)
 {
     static unsigned char key[1024];
