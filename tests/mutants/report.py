@@ -72,6 +72,10 @@ def write(arguments, results, counts, ground, sources, seconds, found):
              f"Made by `{command}` (`make mutants`) of sources with the digest {sources}, {arguments.jobs} at a time, "
              f"in {seconds / 60:.0f} minutes. README.md says what the words mean.", "",
              f"Of {sum(found.values())} possible faults {len(results)} were chosen.", "", table_of_totals(counts), ""]
+    earlier = sum(not isinstance(outcome, str) and outcome.is_earlier for _, _, outcome in results)
+    if earlier > 0:
+        lines += [f"{earlier} of the killed were taken over from an earlier run (`--earlier`), of other sources perhaps: a fault is the "
+                  "same while its file, function and text are.", ""]
     empty = [group for group, count in found.items() if count == 0]
     if empty:
         lines += [f"There is no source yet for: {', '.join(empty)}.", ""]
