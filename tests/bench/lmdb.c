@@ -14,6 +14,7 @@
 #include <lmdb.h>
 
 #include "load/in_process.h"
+#include "load/memory_latency.h"
 #include "load/report.h"
 #include "load/workload.h"
 #include "platform/clock.h"
@@ -24,6 +25,7 @@
 #define ROUNDS 5u
 #define CPU_SHARE_MIN 0.98
 #define LMDB_BYTES ((size_t)2 << 30)
+#define MISS_BYTES ((size_t)128 << 20) /* about what the versions of all keys take */
 
 enum figure {
     FIGURE_GET,
@@ -32,6 +34,7 @@ enum figure {
     FIGURE_LMDB_HOT_GET,
     FIGURE_PUT,
     FIGURE_LMDB_PUT,
+    FIGURE_MISS,
     FIGURE_COUNT
 };
 
@@ -203,15 +206,16 @@ static double time_of(struct bench *bench, operation operate, char (*keys)[IN_PR
 
 static void play_round(struct bench *bench, unsigned operations)
 {
-    const operation operate[FIGURE_COUNT] = {engine_get, engine_get, lmdb_get, lmdb_get, engine_put, lmdb_put};
+    const operation operate[FIGURE_MISS] = {engine_get, engine_get, lmdb_get, lmdb_get, engine_put, lmdb_put};
     bool is_kept = true;
 
-    for (unsigned figure = 0; figure < FIGURE_COUNT; figure++) {
+    for (unsigned figure = 0; figure < FIGURE_MISS; figure++) {
         bool is_hot = figure == FIGURE_HOT_GET || figure == FIGURE_LMDB_HOT_GET;
 
         bench->times_ns[figure][bench->rounds] =
             time_of(bench, operate[figure], is_hot ? bench->hot_keys : bench->keys, operations, &is_kept);
     }
+    bench->times_ns[FIGURE_MISS][bench->rounds] = memory_latency_ns(MISS_BYTES);
     bench->discarded += !is_kept;
     bench->rounds += is_kept || bench->keeps_starved;
 }
@@ -237,6 +241,7 @@ static void report(const struct bench *bench)
 {
     static const char *const names[FIGURE_COUNT] = {
         "engine get", "engine get, hot keys", "LMDB get", "LMDB get, hot keys", "engine put", "LMDB put",
+        "one cache miss",
     };
     const struct goal get_goal = {"in-process get, 1 M keys", "-", 300, 150, " ns", true};
     const struct goal hot_goal = {"in-process get, hot 1,000 of 1 M keys", "-", 70, 45, " ns", true};

@@ -316,13 +316,14 @@ static const char *is_pinned(struct scene *scene, enum status act_answer)
 
 #define NEW_X_BYTES 60u
 
-/* What a GET saw; in memory shared with the child, so that only what belongs to a GET is stepped. */
+/* What a GET or COUNT saw; in memory shared with the child, so that only what belongs to it is stepped. */
 static struct got {
     unsigned char value[128];
     size_t size;
     uint64_t time; /* as the GET says */
     uint64_t begin;
     uint64_t end;
+    uint64_t count; /* of keys */
 } *got;
 
 static void x_with_contents(struct scene *scene)
@@ -458,6 +459,36 @@ static const char *got_the_old_one(struct scene *scene, enum status act_answer)
     return got_the_old_x(scene) ? validity(scene) : "a GET reads what is not of its snapshot";
 }
 
+/* --- and a COUNT does, which looks for what its transaction wrote --- */
+
+static void x_on_a_full_page_to_be_written(struct scene *scene)
+{
+    x_on_a_full_page(scene);
+    scene_will_put(scene, key_x(scene), 20);
+}
+
+static enum status counts(struct performer *performer)
+{
+    return transaction_count(performer->participant, performer->transaction, bytes_from(NULL, 0), &got->count);
+}
+
+/* And has counted, as has_got_x. */
+static void begins_and_writes_and_has_counted(struct performer *performer)
+{
+    begins_and_writes(performer);
+    must(counts(performer));
+    got->count = 0;
+}
+
+static const char *counted_each_once(struct scene *scene, enum status act_answer)
+{
+    if (act_answer != STATUS_OK)
+        return "a COUNT fails";
+    if (got->count != PAGE_ENTRIES_NORMAL)
+        return got->count > PAGE_ENTRIES_NORMAL ? "a COUNT counts a key twice" : "a COUNT misses a key";
+    return validity(scene);
+}
+
 /* --- who expires an idle transaction never meets the next one in its place --- */
 
 static void the_other_is_long_idle(struct scene *scene)
@@ -493,6 +524,8 @@ const struct meeting meetings[] = {
     {"get_meets_del", x_with_contents, has_got_x, gets_x, deletes_x, got_it_or_not, 7},
     {"get_meets_split", x_on_a_full_page, has_got_x, gets_x, splits_the_page, got_the_old_one, 5},
     {"snapshot_get_meets_clean", x_with_contents, begins_and_has_got_x, gets_x, replaces_x, got_the_old_one, 7},
+    {"count_meets_split", x_on_a_full_page_to_be_written, begins_and_writes_and_has_counted, counts, splits_the_page,
+     counted_each_once, 17},
     {"expiry_meets_owner", the_other_is_long_idle, NULL, expires, begins_anew_and_overwrites, reads_the_old_x, 1},
 };
 const size_t meeting_count = sizeof(meetings) / sizeof(meetings[0]);
