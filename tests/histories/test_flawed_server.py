@@ -24,9 +24,9 @@ FLAWS = [
     ("NO_VALIDATION", "COMMIT does not look whether what was read has changed", "src/transaction/commit.c",
      "static enum status commit_validate(struct commit *commit)\n{\n",
      "static enum status commit_validate(struct commit *commit)\n{\n    return STATUS_OK;\n"),
-    ("NO_SNAPSHOT", "a read sees the latest commit and not the snapshot", "src/transaction/transaction.c",
-     "table_find(&engine->table, shard, hash, key), statement->snapshot);",
-     "table_find(&engine->table, shard, hash, key), TIME_INFINITE);"),
+    ("NO_SNAPSHOT", "a read sees the latest commit and not the snapshot", "src/table/version.c",
+     "if (__atomic_load_n(&version->begin, __ATOMIC_RELAXED) <= snapshot) {",
+     "if (__atomic_load_n(&version->begin, __ATOMIC_RELAXED) <= TIME_INFINITE) {"),
 ]
 
 # A plan of live_plan.c for each checker, and how many transactions a history has.
