@@ -53,7 +53,8 @@ const char *program_text_to_huge_pages(void)
 
 static bool is_alone(const ElfW(Phdr) *headers, size_t count, const ElfW(Phdr) *executable, size_t block_bytes)
 {
-    for (const ElfW(Phdr) *header = headers; header < headers + count; header++) {
+    for (size_t i = 0; i < count; i++) {
+        const ElfW(Phdr) *header = &headers[i];
         bool is_before = header->p_vaddr + header->p_memsz <= executable->p_vaddr;
         bool is_behind = header->p_vaddr >= executable->p_vaddr + block_bytes;
 
@@ -68,12 +69,12 @@ static const ElfW(Phdr) *only_executable(const ElfW(Phdr) *headers, size_t count
 {
     const ElfW(Phdr) *executable = NULL;
 
-    for (const ElfW(Phdr) *header = headers; header < headers + count; header++) {
-        if (header->p_type != PT_LOAD || (header->p_flags & PF_X) == 0)
+    for (size_t i = 0; i < count; i++) {
+        if (headers[i].p_type != PT_LOAD || (headers[i].p_flags & PF_X) == 0)
             continue;
         if (executable != NULL)
             return NULL;
-        executable = header;
+        executable = &headers[i];
     }
     return executable;
 }
