@@ -581,7 +581,7 @@ const char *scene_intrude(const struct scene *scene, struct engine *copy, struct
 
     REQUIRE(child >= 0);
     if (child == 0) {
-        (void)alarm(10);
+        (void)alarm(60);
         _exit(intruder(scene, copy));
     }
     end = process_wait(child);
