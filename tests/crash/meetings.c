@@ -13,7 +13,7 @@
 #include "transaction/key_lock.h"
 
 #define MEETING_BYTES ((size_t)64 << 10)
-#define VERDICT_SECONDS_MAX 60u /* of milliseconds' work: what does not end is wrong; busy machines stand still for seconds */
+#define VERDICT_SECONDS_MAX 20u /* of milliseconds' work: what does not end is wrong; busy machines stand still for seconds */
 
 /* What the other knows between meeting and verdict. */
 static unsigned others_transaction;
