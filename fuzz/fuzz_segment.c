@@ -130,7 +130,7 @@ static void key_list(void *context, struct bytes key)
 static void key_get(void *context, struct bytes key)
 {
     struct listing *listing = context;
-    struct store_sink sink = {piece_read, listing};
+    struct store_sink sink = {.write = piece_read, .context = listing};
     enum status status = store_get(listing->session, STORE_SINGLE, key, &sink);
 
     ENSURE(status == STATUS_OK);

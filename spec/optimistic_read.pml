@@ -7,6 +7,8 @@
  * Writers, whoever takes the lock:  the lock; W1 `changes` + 1; is_set_aside; everything else; the unlock, which is last.
  * Readers:  O0 pin; O1 s = changes; O2 the lock word is 0, is_set_aside is 0; O3 the search, and the clock; O4 changes == s.
  * Where one of these says no, the read takes the lock.
+ * A single GET that copies (COPIES):  O1; O2; O3 the search, the copy, and the clock; O4. No pin. Where one of these says no, it
+ * is a reader as above, from O0 on.
  *
  * The order of stores: a processor's stores are seen in their order and its loads are done in theirs, so one step after
  * another says it all, but for a load that is done before an earlier store can be seen (x86-TSO). W1 is such a store, so
@@ -16,8 +18,8 @@
  * Settings: SLOTS and WORKER_0.. (workloads of optimistic_read_script.pml), DEATHS=n, REUSE=n (times that another shard
  * takes free memory, writes what it likes and gives it back), HORIZON_IN_COMMIT (the horizon advances at once, beside each
  * clean-up), PIN_AT=n (0: O0 is first; 1: after O1; 2: after O3, before O4), SET_ASIDE (an heir may set the shard aside),
- * READERS_UNCOUNTED (who reads with the lock leaves W1 out), HEIR_COUNTS_LAST (an heir repairs, then W1), KEYS_ARE_KEPT
- * (LOCKING: key locks are counted, commits look), WATCH=p (only property p is looked at). */
+ * COPIES (a single GET copies first), READERS_UNCOUNTED (who reads with the lock leaves W1 out), HEIR_COUNTS_LAST (an heir
+ * repairs, then W1), KEYS_ARE_KEPT (LOCKING: key locks are counted, commits look), WATCH=p (only property p is looked at). */
 
 /* --- sizes --- */
 #ifndef SLOTS

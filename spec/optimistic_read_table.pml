@@ -469,10 +469,16 @@ inline locked_find(k_) {
     o = (o != NONE && !is_visible(version[o].end, snapshot) -> NONE : o)
 }
 
-/* What is true of a read that stands: `since` is what was acknowledged when it began. A single GET was as of some time since,
- * and the time that it names is one at which it was so. */
+#define value_of(v_) ((v_) == NONE -> ABSENT : version[v_].value)
+#ifdef FLAW_COPY_KEPT
+#define value_take() value = (value == ABSENT -> value_of(v) : value)
+#else
+#define value_take() value = value_of(v)
+#endif
+
+/* What is true of a read that stands, with this value: `since` is what was acknowledged when it began. A single GET was as of
+ * some time since, and the time that it names is one at which it was so. */
 inline read_check(k_) {
-    value = (v == NONE -> ABSENT : version[v].value);
     PROPERTY(set_aside_is_refused, !is_set_aside);
     if
     :: snapshot == INFINITE ->
@@ -616,6 +622,7 @@ inline shared_look(k_) {
         :: ok ->
             locked_find(k_);
             PROPERTY(as_if_locked, o == v);
+            value_take();
             read_check(k_)
         :: else
         fi;
@@ -648,6 +655,7 @@ inline shared_find(k_) {
             v = o;
             o = 0;
             t = clock;
+            value_take();
             read_check(k_)
         :: else
         fi;
@@ -657,7 +665,7 @@ inline shared_find(k_) {
 
 /* The value is copied under the pin, as long as that takes. */
 inline shared_get(k_) {
-    since = acknowledged;
+    since = (since == 0 -> acknowledged : since); /* it began earlier where a copy did not count */
     shared_look(k_);
     if
     :: !ok -> shared_find(k_)
@@ -670,12 +678,76 @@ inline shared_get(k_) {
     }
 }
 
-inline single_get(k_) {
-    snapshot = INFINITE;
+inline pinned_get(k_) {
     shared_get(k_);
     d_step { value = 0; snapshot = 0 };
     pin[me] = INFINITE
 }
+
+#ifdef COPIES
+/* Two loads: what is copied may be half of one value and half of another. */
+#define copy_one_half() value = value_of(v) & 15
+#define copy_the_other() value = value + (value_of(v) & 240)
+
+/* O1 to O4 without a pin, the value copied before O4; from there on nobody looks at the version. ok says whether the copy
+ * stands. */
+inline single_look(k_) {
+    s = changes;  /* O1 */
+    mutex_look(); /* O2 */
+    if
+    :: ok ->
+        table_look(k_); /* O3 */
+#ifndef FLAW_COPIED_LAST
+        copy_one_half();
+#ifndef FLAW_COPIED_HALF_LATE
+        copy_the_other();
+#endif
+#endif
+        t = clock
+    :: else
+    fi;
+#if defined(FLAW_COPIED_LAST) || defined(FLAW_COPIED_HALF_LATE)
+    ok = ok && changes == s;
+#ifdef FLAW_COPIED_LAST
+    copy_one_half();
+#endif
+    copy_the_other();
+#endif
+    d_step {
+#if !defined(FLAW_COPIED_LAST) && !defined(FLAW_COPIED_HALF_LATE) && !defined(FLAW_COPY_UNVALIDATED)
+        ok = ok && changes == s; /* O4 */
+#endif
+        if
+        :: ok ->
+            locked_find(k_);
+            PROPERTY(as_if_locked, o == v && value == value_of(o));
+            read_check(k_)
+        :: else
+        fi;
+        s = 0; o = 0; n = 0; v = 0; t = 0;
+#ifdef FLAW_COPY_KEPT
+        value = (ok -> 0 : value)
+#else
+        value = 0
+#endif
+    }
+}
+
+inline single_get(k_) {
+    snapshot = INFINITE;
+    since = acknowledged;
+    single_look(k_);
+    if
+    :: ok -> d_step { ok = 0; since = 0; snapshot = 0 }
+    :: else -> pinned_get(k_)
+    fi
+}
+#else
+inline single_get(k_) {
+    snapshot = INFINITE;
+    pinned_get(k_)
+}
+#endif
 
 /* B1 to B4. */
 inline transaction_begin() {

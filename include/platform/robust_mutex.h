@@ -43,7 +43,12 @@ bool robust_mutex_bury(struct robust_mutex *mutex, pid_t dead_thread);
 
 /* Whether nobody holds it at this moment, nor died holding it, nor closed it. Any process; after true, all that was stored
  * before it was given back is seen. */
-bool robust_mutex_is_free(const struct robust_mutex *mutex);
+static inline bool robust_mutex_is_free(const struct robust_mutex *mutex)
+{
+    /* A closed one is given back too (glibc's word is 0): its owner then is a number that no thread has. */
+    return __atomic_load_n((const uint32_t *)(const void *)mutex, __ATOMIC_ACQUIRE) == 0 &&
+           __atomic_load_n(&mutex->mutex.__data.__owner, __ATOMIC_RELAXED) == 0;
+}
 
 /* Whether that thread holds it at this moment. Any process; a look, nothing more. */
 bool robust_mutex_is_held_by(const struct robust_mutex *mutex, pid_t thread);

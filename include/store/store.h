@@ -43,7 +43,12 @@ typedef unsigned store_transaction; /* STORE_SINGLE or 1..STORE_TRANSACTIONS_MAX
 struct store_sink {
     void (*write)(void *context, struct bytes piece);
     void *context;
+    /* Room for STORE_COPY_BYTES, or NULL. The store may put a short value there before it writes it from there: who wants
+     * it there anyway is spared a copy. What else it leaves there has no meaning. */
+    unsigned char *copy;
 };
+
+#define STORE_COPY_BYTES 256u
 
 /* What a scan found. keys are returned by calling key once per key; cursor is
  * where to go on, 0 when the end was reached. */

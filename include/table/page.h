@@ -60,20 +60,18 @@ static inline struct page *page_at(const struct segment *segment, struct chunk_r
     return (struct page *)(void *)chunk_at(segment, chunk);
 }
 
-/* All functions but page_look and the hints: the caller holds the shard's lock. */
+/* All functions but page_look: the caller holds the shard's lock. */
 
 void page_init(struct page *page, uint32_t depth, uint32_t prefix);
 
-/* The index of key's entry, or PAGE_ENTRIES. */
-size_t page_find(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key);
+/* The index of key's entry, or PAGE_ENTRIES. depth is the page's, which the caller knows from the directory: the page's header
+ * need not be fetched for it. */
+size_t page_find(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag, struct bytes key);
 
-/* The same without the lock: whatever the memory holds, it ends, stays in the segment, and answers so; see table_look. */
-size_t page_look(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key);
-
-/* Begin to fetch where page_find will look: its first entry; the version that an entry names. Hints, without the lock: what a
- * page says then may be old or nonsense, and is used as an address to fetch only. */
-void page_prefetch(const struct page *page, uint32_t tag);
-void page_prefetch_version(const struct segment *segment, const struct page *page, uint32_t tag);
+/* The same without the lock, and the version that its entry names, of one load: they fit each other whatever happens meanwhile.
+ * Whatever the memory holds, and whatever depth (below 32) is said, it ends, stays in the segment, and answers so; see table_look. */
+size_t page_look(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag, struct bytes key,
+                 struct block_ref *version);
 
 /* Stores a new entry in the first place that is free; there must be one. One store. */
 void page_insert(struct page *page, uint32_t tag, struct block_ref version);

@@ -74,7 +74,7 @@ static inline uint64_t table_hash(const struct table *table, struct bytes key)
 
 static inline unsigned table_shard_of(const struct table *table, uint64_t hash)
 {
-    return table->shard_bits == 0 ? 0 : (unsigned)(hash >> (64 - table->shard_bits));
+    return (unsigned)(hash >> 1 >> (63 - table->shard_bits)); /* twice, as there may be no bits at all */
 }
 
 static inline uint32_t table_tag_of(const struct table *table, uint64_t hash)
@@ -113,6 +113,10 @@ struct block_ref table_find(const struct table *table, unsigned shard, uint64_t 
  * stands in the segment, it ends and reads nothing outside; the answer counts only if nobody had the lock from before the
  * call until after it, which is for the caller to find out ("Reading" in src/table/README.md). */
 bool table_look(const struct table *table, uint64_t hash, struct bytes key, uint64_t snapshot, struct block_ref *visible);
+
+/* The value of key that a reader of the latest sees, copied on the same terms: copy has room for VALUE_COPIED_BYTES_MAX.
+ * STATUS_NOT_FOUND: there is none. STATUS_TOO_LARGE: it gave up, or the value is longer. */
+enum status table_look_value(const struct table *table, uint64_t hash, struct bytes key, unsigned char *copy, size_t *size);
 
 /* Begin to fetch what the next access to a key will look at, one when the one before is there: the shard's entry of the
  * directory; the place on the key's page; its version. Hints, without the lock. */

@@ -68,6 +68,14 @@ struct block_ref version_visible_at(const struct segment *segment, struct block_
 /* The same for who does not: never leaves the segment, and ends; see table_look. False: it gave up. */
 bool version_look(const struct segment *segment, struct block_ref newest, uint64_t snapshot, struct block_ref *visible);
 
+/* A value that is copied without a lock: a longer one is rather pinned, and copied where it is wanted. */
+#define VALUE_COPIED_BYTES_MAX 256u
+
+/* Copies the value for who holds no lock and no pin, and finds out afterwards whether that counts (recipe O in
+ * src/transaction/README.md); copy has room for VALUE_COPIED_BYTES_MAX. False: it is longer, or what stands there makes no
+ * sense. Whatever stands there, nothing outside the segment is read: each size is one load, and checked. */
+bool version_copy_value(const struct segment *segment, struct block_ref ref, unsigned char *copy, size_t *size);
+
 /* Gives everything back. Nobody may be able to reach it any more. */
 void version_release(struct segment *segment, struct allocator *allocator, struct block_ref ref);
 

@@ -28,7 +28,12 @@ struct key_hints {
 void key_hints_add(struct key_hints *hints, struct bytes key, uint64_t hash);
 
 /* Whether the key (of 1 byte or more) is among those; then *hash is its hash, and it and those before it are not there any more. */
-bool key_hints_take(struct key_hints *hints, struct bytes key, uint64_t *hash);
+bool key_hints_find(struct key_hints *hints, struct bytes key, uint64_t *hash);
+
+static inline bool key_hints_take(struct key_hints *hints, struct bytes key, uint64_t *hash)
+{
+    return hints->taken_count != hints->added_count && key_hints_find(hints, key, hash);
+}
 
 /* The hash of the newest but `age` (less than KEY_HINT_COUNT), taken or not; false: there were not so many. */
 bool key_hints_hash(const struct key_hints *hints, unsigned age, uint64_t *hash);

@@ -57,8 +57,9 @@ struct participant {
 /* A value that stays readable until transaction_get_done. */
 struct value_view {
     const struct segment *segment;
-    struct block_ref version;              /* none: it stands in log */
-    const struct transaction_log *log;
+    const unsigned char *copy;         /* NULL: it stands in log, or in version */
+    const struct transaction_log *log; /* NULL: it stands in version */
+    struct block_ref version;
     uint64_t position;
     size_t size;
 };
@@ -97,6 +98,11 @@ void transaction_prefetch(struct participant *participant, struct bytes key);
  * STATUS_NOT_FOUND. STATUS_TOO_LARGE: the transaction has read too much. */
 enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
                             struct value_view *view);
+/* A single GET. A value of up to VALUE_COPIED_BYTES_MAX bytes is copied, if nobody changes the shard just now: then this
+ * stores nothing in shared memory, view->copy is copy, and transaction_get_done need not follow. copy has room for it, the caller owns
+ * it, and keeps it as long as the view. Else, and in its outcomes, as transaction_get. */
+enum status transaction_get_copy(struct participant *participant, struct bytes key, unsigned char *copy,
+                                 struct value_view *view);
 void transaction_get_done(struct participant *participant, unsigned number);
 /* The value from offset on, as far as it is in one piece. */
 struct bytes value_view_piece(const struct value_view *view, size_t offset);

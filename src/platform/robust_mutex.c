@@ -85,13 +85,6 @@ bool robust_mutex_bury(struct robust_mutex *mutex, pid_t dead_thread)
     return true;
 }
 
-/* A closed one is given back too (glibc's word is 0): its owner then is a number that no thread has. */
-bool robust_mutex_is_free(const struct robust_mutex *mutex)
-{
-    return __atomic_load_n((const uint32_t *)(const void *)mutex, __ATOMIC_ACQUIRE) == 0 &&
-           __atomic_load_n(&mutex->mutex.__data.__owner, __ATOMIC_RELAXED) == 0;
-}
-
 bool robust_mutex_is_held_by(const struct robust_mutex *mutex, pid_t thread)
 {
     uint32_t seen = __atomic_load_n((const uint32_t *)(const void *)mutex, __ATOMIC_RELAXED);

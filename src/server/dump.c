@@ -39,7 +39,7 @@ static void piece_take(void *context, struct bytes piece)
 
 static enum status pair_write(struct dump *dump, struct bytes key)
 {
-    struct store_sink sink = {piece_take, dump};
+    struct store_sink sink = {.write = piece_take, .context = dump};
     enum status status;
 
     buffer_truncate(&dump->line, 0);

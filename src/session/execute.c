@@ -171,7 +171,7 @@ static enum status execute_get(const struct job *job, store_transaction number)
 {
     struct bytes key = job->request->key;
     struct reply_value reply;
-    struct store_sink sink = {write_piece, &reply.writer};
+    struct store_sink sink = {.write = write_piece, .context = &reply.writer};
     enum status status;
 
     reply_value_begin(&reply, job->output, dialect_of(job), key);

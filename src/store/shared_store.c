@@ -12,6 +12,7 @@ _Static_assert(STORE_KEY_BYTES_MAX == KEY_BYTES_MAX, "the interface promises wha
 _Static_assert(STORE_TRANSACTIONS_MAX == TRANSACTION_COUNT_MAX, "the interface promises what a slot takes");
 _Static_assert(SHARED_STORE_COUNTERS_BYTES_MAX == SLOT_COUNTERS_BYTES, "the interface promises what a slot has");
 _Static_assert(SHARED_STORE_REASON_BYTES == SEGMENT_REASON_BYTES, "a reason fits");
+_Static_assert(STORE_COPY_BYTES >= VALUE_COPIED_BYTES_MAX, "the interface promises room for what is copied");
 _Static_assert(STORE_SINGLE == TRANSACTION_SINGLE, "the same name for no transaction");
 
 struct shared_store {
@@ -72,22 +73,56 @@ static enum status shared_begin(struct store_session *session, enum isolation is
     return transaction_begin(participant_of(session), isolation, transaction);
 }
 
-static enum status shared_get(struct store_session *session, store_transaction transaction, struct bytes key,
-                              const struct store_sink *sink)
+static void view_write(const struct value_view *view, const struct store_sink *sink)
 {
-    struct value_view view;
-    enum status status = transaction_get(participant_of(session), transaction, key, &view);
-
-    if (status != STATUS_OK)
-        return status;
-    for (size_t offset = 0; sink != NULL && offset < view.size;) {
-        struct bytes piece = value_view_piece(&view, offset);
+    for (size_t offset = 0; sink != NULL && offset < view->size;) {
+        struct bytes piece = value_view_piece(view, offset);
 
         sink->write(sink->context, piece);
         offset += piece.size;
     }
-    transaction_get_done(participant_of(session), transaction);
+}
+
+static enum status transaction_read(struct participant *participant, unsigned number, struct bytes key,
+                                    const struct store_sink *sink)
+{
+    struct value_view view;
+    enum status status = transaction_get(participant, number, key, &view);
+
+    if (status != STATUS_OK)
+        return status;
+    view_write(&view, sink);
+    transaction_get_done(participant, number);
     return STATUS_OK;
+}
+
+static enum status single_read(struct participant *participant, struct bytes key, const struct store_sink *sink,
+                               unsigned char *copy)
+{
+    struct value_view view;
+    enum status status = transaction_get_copy(participant, key, copy, &view);
+
+    if (status != STATUS_OK)
+        return status;
+    if (view.copy != NULL) {
+        if (sink != NULL)
+            sink->write(sink->context, (struct bytes){view.copy, view.size});
+        return STATUS_OK;
+    }
+    view_write(&view, sink);
+    transaction_get_done(participant, TRANSACTION_SINGLE);
+    return STATUS_OK;
+}
+
+static enum status shared_get(struct store_session *session, store_transaction transaction, struct bytes key,
+                              const struct store_sink *sink)
+{
+    unsigned char copy[STORE_COPY_BYTES];
+    struct participant *participant = participant_of(session);
+
+    if (transaction != STORE_SINGLE)
+        return transaction_read(participant, transaction, key, sink);
+    return single_read(participant, key, sink, sink == NULL || sink->copy == NULL ? copy : sink->copy);
 }
 
 static enum status shared_put(struct store_session *session, store_transaction transaction, struct bytes key,

@@ -1,39 +1,14 @@
 /* Open addressing inside one chunk; see the header for what an entry is. */
-#include "table/page.h"
-
-#define CACHE_LINE_BYTES 64u
-
-static size_t place_at_depth(uint32_t tag, uint32_t depth)
-{
-    uint64_t behind_prefix = (uint32_t)((uint64_t)tag << depth);
-
-    return (size_t)(behind_prefix * PAGE_ENTRIES >> 32);
-}
+#include "page_internal.h"
 
 static size_t place_of(const struct page *page, uint32_t tag)
 {
     return place_at_depth(tag, page->depth);
 }
 
-/* Without the lock, somebody may be writing the depth. */
-static size_t place_of_unlocked(const struct page *page, uint32_t tag)
-{
-    return place_at_depth(tag, __atomic_load_n(&page->depth, __ATOMIC_RELAXED) % 32);
-}
-
-static size_t next_place(size_t place)
-{
-    return place + 1 == PAGE_ENTRIES ? 0 : place + 1;
-}
-
 static size_t previous_place(size_t place)
 {
     return place == 0 ? PAGE_ENTRIES - 1 : place - 1;
-}
-
-static uint64_t entry_load(const struct page *page, size_t place)
-{
-    return atomic_load_explicit(&page->entries[place], memory_order_relaxed);
 }
 
 static void entry_store(struct page *page, size_t place, uint64_t entry)
@@ -47,63 +22,6 @@ void page_init(struct page *page, uint32_t depth, uint32_t prefix)
     memset(page, 0, sizeof(*page));
     page->depth = depth;
     page->prefix = prefix;
-}
-
-static inline bool is_version_of(const struct segment *segment, struct block_ref ref, struct bytes key, bool has_lock)
-{
-    return (has_lock || version_is_inside(segment, ref, key.size)) &&
-           bytes_equal(version_key(version_at(segment, ref)), key);
-}
-
-static inline size_t find_from(const struct segment *segment, const struct page *page, size_t place, uint32_t tag,
-                               struct bytes key, bool has_lock)
-{
-    for (size_t probes = 0; probes < PAGE_ENTRIES; probes++) {
-        uint64_t entry = entry_load(page, place);
-
-        if (entry == ENTRY_EMPTY)
-            break;
-        if (entry_tag(entry) == tag && !block_ref_is_none(entry_version(entry)) &&
-            is_version_of(segment, entry_version(entry), key, has_lock))
-            return place;
-        place = next_place(place);
-    }
-    return PAGE_ENTRIES;
-}
-
-size_t page_find(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key)
-{
-    return find_from(segment, page, place_of(page, tag), tag, key, true);
-}
-
-size_t page_look(const struct segment *segment, const struct page *page, uint32_t tag, struct bytes key)
-{
-    return find_from(segment, page, place_of_unlocked(page, tag), tag, key, false);
-}
-
-void page_prefetch(const struct page *page, uint32_t tag)
-{
-    __builtin_prefetch(&page->entries[place_of_unlocked(page, tag)]);
-}
-
-void page_prefetch_version(const struct segment *segment, const struct page *page, uint32_t tag)
-{
-    size_t place = place_of_unlocked(page, tag);
-
-    for (size_t probes = 0; probes < CACHE_LINE_BYTES / sizeof(uint64_t); probes++) {
-        uint64_t entry = entry_load(page, place);
-
-        if (entry == ENTRY_EMPTY)
-            return;
-        if (entry_tag(entry) == tag) {
-            const struct version *version = version_at(segment, entry_version(entry));
-
-            __builtin_prefetch(version);
-            __builtin_prefetch((const unsigned char *)version + CACHE_LINE_BYTES);
-            return;
-        }
-        place = next_place(place);
-    }
 }
 
 void page_insert(struct page *page, uint32_t tag, struct block_ref version)

@@ -43,13 +43,6 @@ uint64_t table_fingerprint(void)
            offsetof(struct shard, key_count) * 43;
 }
 
-_Atomic uint32_t *directory_of(const struct table *table, unsigned shard)
-{
-    unsigned char *first = (unsigned char *)table_shard(table, table->shard_count);
-
-    return (_Atomic uint32_t *)(void *)first + ((size_t)shard << table->directory_depth);
-}
-
 static enum status shard_init(struct table *table, unsigned number)
 {
     struct shard *shard = table_shard(table, number);
@@ -103,14 +96,9 @@ bool table_attach(struct table *table, struct segment *segment)
            root_bytes;
 }
 
-static const _Atomic uint32_t *directory_entry(const struct table *table, unsigned shard, uint32_t tag)
-{
-    return directory_of(table, shard) + (table->directory_depth == 0 ? 0 : tag >> (32 - table->directory_depth));
-}
-
 struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag)
 {
-    return (struct chunk_ref){atomic_load_explicit(directory_entry(table, shard, tag), memory_order_relaxed)};
+    return directory_look(table, shard, tag).chunk;
 }
 
 struct page *table_page_of(const struct table *table, unsigned shard, uint64_t hash)
@@ -126,70 +114,6 @@ uint64_t table_page_last_hash(const struct table *table, unsigned shard, const s
 static struct block_ref version_of_entry(const struct page *page, size_t index)
 {
     return entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
-}
-
-struct table_place table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
-{
-    const struct page *page = table_page_of(table, shard, hash);
-    struct table_place place = {.index = page_find(table->segment, page, table_tag_of(table, hash), key)};
-
-    if (place.index != PAGE_ENTRIES)
-        place.newest = version_of_entry(page, place.index);
-    return place;
-}
-
-struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
-{
-    return table_find_place(table, shard, hash, key).newest;
-}
-
-/* A shard that is set aside may say anything: NULL then. */
-static const struct page *page_of_unlocked(const struct table *table, uint64_t hash)
-{
-    struct chunk_ref chunk = page_chunk_of(table, table_shard_of(table, hash), table_tag_of(table, hash));
-
-    return chunk_ref_is_inside(table->segment, chunk) ? page_at(table->segment, chunk) : NULL;
-}
-
-/* The entry is read a second time: should it be another one by now, the answer counts for nothing anyway. */
-bool table_look(const struct table *table, uint64_t hash, struct bytes key, uint64_t snapshot, struct block_ref *visible)
-{
-    const struct page *page = page_of_unlocked(table, hash);
-    struct block_ref newest = {0};
-    size_t index;
-
-    if (page == NULL)
-        return false;
-    index = page_look(table->segment, page, table_tag_of(table, hash), key);
-    if (index != PAGE_ENTRIES)
-        newest = version_of_entry(page, index);
-    return version_look(table->segment, newest, snapshot, visible);
-}
-
-void table_prefetch_directory(const struct table *table, uint64_t hash)
-{
-    unsigned shard = table_shard_of(table, hash);
-
-    __builtin_prefetch(directory_entry(table, shard, table_tag_of(table, hash)));
-    /* Its lock and its counts, likely in another processor's cache. */
-    __builtin_prefetch(table_shard(table, shard), 1);
-    __builtin_prefetch(&table_shard(table, shard)->entry_count, 1);
-}
-
-void table_prefetch_place(const struct table *table, uint64_t hash)
-{
-    const struct page *page = page_of_unlocked(table, hash);
-
-    if (page != NULL)
-        page_prefetch(page, table_tag_of(table, hash));
-}
-
-void table_prefetch_version(const struct table *table, uint64_t hash)
-{
-    const struct page *page = page_of_unlocked(table, hash);
-
-    if (page != NULL)
-        page_prefetch_version(table->segment, page, table_tag_of(table, hash));
 }
 
 struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size)
@@ -232,7 +156,7 @@ static size_t entry_index(const struct table *table, const struct page *page, ui
 {
     if (!block_ref_is_none(place.newest) && version_of_entry(page, place.index).units == place.newest.units)
         return place.index;
-    return page_find(table->segment, page, tag, key);
+    return page_find(table->segment, page, page->depth, tag, key);
 }
 
 /* Steps P1 to P4 of src/table/README.md, each a store, all idempotent. Returns the version that was the newest (none:

@@ -28,7 +28,7 @@ static void deleted_unlink(struct table *table, unsigned shard_number, struct bl
     struct bytes key = version_key(version_at(table->segment, ref));
     uint64_t hash = table_hash(table, key);
     struct page *page = table_page_of(table, shard_number, hash);
-    size_t index = page_find(table->segment, page, table_tag_of(table, hash), key);
+    size_t index = page_find(table->segment, page, page->depth, table_tag_of(table, hash), key);
     struct block_ref newest;
 
     if (index == PAGE_ENTRIES)

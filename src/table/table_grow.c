@@ -9,9 +9,10 @@ void directory_set_range(struct table *table, unsigned shard, struct chunk_ref c
     _Atomic uint32_t *directory = directory_of(table, shard);
     size_t count = (size_t)1 << (table->directory_depth - page->depth);
     size_t first = (size_t)page->prefix * count;
+    uint32_t entry = page->depth << DIRECTORY_NUMBER_BITS | chunk.number;
 
     for (size_t i = 0; i < count; i++)
-        atomic_store_explicit(&directory[first + i], chunk.number, memory_order_release);
+        atomic_store_explicit(&directory[first + i], entry, memory_order_release);
 }
 
 /* A new, unpublished page with those of the source's entries that belong to it. */

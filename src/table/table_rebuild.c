@@ -10,6 +10,8 @@
 #define MARK_REACHED 1u
 #define MARK_GARBAGE 2u
 
+#define DIRECTORY_DISAGREES "a page's depth and prefix disagree with the directory"
+
 static uint32_t chunk_mark_index(const struct segment *segment, struct chunk_ref chunk)
 {
     return (uint32_t)((size_t)(chunk_at(segment, chunk) - segment->base) / REFERENCE_UNIT_BYTES);
@@ -353,7 +355,7 @@ static bool page_count_chains(struct census *census, const struct page *page)
         hash = table_hash(table, key);
         if (table_shard_of(table, hash) != census->shard || table_tag_of(table, hash) != entry_tag(entry))
             return refuse(census, "a key is in the wrong shard or under a wrong tag");
-        if (page_find(table->segment, page, entry_tag(entry), key) != place)
+        if (page_find(table->segment, page, page->depth, entry_tag(entry), key) != place)
             return refuse(census, "a key has two entries");
         if (!chain_count(census, newest, key))
             return false;
@@ -363,9 +365,14 @@ static bool page_count_chains(struct census *census, const struct page *page)
 
 static bool directory_range_is_valid(const struct census *census, struct chunk_ref chunk, size_t from, size_t to)
 {
-    for (size_t index = from; index < to; index++)
-        if (page_chunk_of(census->table, census->shard, tag_at(census->table, index)).number != chunk.number)
+    uint32_t depth = page_at(census->table->segment, chunk)->depth;
+
+    for (size_t index = from; index < to; index++) {
+        struct page_entry_point at = directory_look(census->table, census->shard, tag_at(census->table, index));
+
+        if (at.chunk.number != chunk.number || at.depth != depth)
             return false;
+    }
     return true;
 }
 
@@ -387,7 +394,7 @@ static bool pages_count(struct census *census)
         if (page->depth > table->directory_depth || atomic_load(&page->replaced_by) != 0 ||
             (size_t)page->prefix << (table->directory_depth - page->depth) != index ||
             !directory_range_is_valid(census, chunk, index, page_end_index(table, page)))
-            return refuse(census, "a page's depth and prefix disagree with the directory");
+            return refuse(census, DIRECTORY_DISAGREES);
         if (!mark_once(census, chunk_mark_index(table->segment, chunk), MARK_REACHED) ||
             !page_count_chains(census, page))
             return false;
@@ -484,7 +491,7 @@ static bool page_is_repairable(struct census *census, struct chunk_ref chunk, si
     const struct page *page = page_at(table->segment, chunk);
 
     if (page->depth > table->directory_depth || !page_covers(page, tag_at(table, index)))
-        return refuse(census, "a page's depth and prefix disagree with the directory");
+        return refuse(census, DIRECTORY_DISAGREES);
     for (size_t place = 0; place < PAGE_ENTRIES; place++) {
         uint64_t entry = atomic_load(&page->entries[place]);
 
@@ -531,13 +538,15 @@ bool table_shard_is_repairable(const struct table *table, unsigned shard, const 
     uint32_t previous = 0;
 
     for (size_t index = 0; is_repairable && index < count; index++) {
-        struct chunk_ref chunk = page_chunk_of(table, shard, tag_at(table, index));
+        struct page_entry_point at = directory_look(table, shard, tag_at(table, index));
 
-        if (!chunk_is_page(&census, chunk))
+        if (!chunk_is_page(&census, at.chunk))
             is_repairable = refuse(&census, "the directory names a chunk that is no page of the shard");
-        else if (chunk.number != previous || !page_covers(page_at(table->segment, chunk), tag_at(table, index)))
-            is_repairable = page_is_repairable(&census, chunk, index) && successors_are_repairable(&census, chunk, index);
-        previous = chunk.number;
+        else if (at.depth != page_at(table->segment, at.chunk)->depth)
+            is_repairable = refuse(&census, DIRECTORY_DISAGREES);
+        else if (at.chunk.number != previous || !page_covers(page_at(table->segment, at.chunk), tag_at(table, index)))
+            is_repairable = page_is_repairable(&census, at.chunk, index) && successors_are_repairable(&census, at.chunk, index);
+        previous = at.chunk.number;
     }
     *reason = census.reason;
     return is_repairable;

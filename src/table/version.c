@@ -131,42 +131,6 @@ void version_fill(struct segment *segment, struct block_ref ref, size_t offset, 
     }
 }
 
-/* A walk without the lock goes so far: behind it, the lock is no great matter. */
-#define LOOK_VERSIONS_MAX 64u
-
-static inline bool visible_find(const struct segment *segment, struct block_ref ref, uint64_t snapshot, bool has_lock,
-                                struct block_ref *visible)
-{
-    for (unsigned steps = 0; !block_ref_is_none(ref); steps++) {
-        const struct version *version = version_at(segment, ref);
-
-        if (!has_lock && (steps == LOOK_VERSIONS_MAX || !version_is_inside(segment, ref, 0)))
-            return false;
-        if (__atomic_load_n(&version->begin, __ATOMIC_RELAXED) <= snapshot) {
-            uint64_t end = atomic_load_explicit(&version->end, memory_order_relaxed);
-
-            *visible = end > snapshot || end == TIME_INFINITE ? ref : (struct block_ref){0};
-            return true;
-        }
-        ref.units = atomic_load_explicit(&version->older, memory_order_relaxed);
-    }
-    *visible = ref;
-    return true;
-}
-
-struct block_ref version_visible_at(const struct segment *segment, struct block_ref newest, uint64_t snapshot)
-{
-    struct block_ref visible;
-
-    (void)visible_find(segment, newest, snapshot, true, &visible);
-    return visible;
-}
-
-bool version_look(const struct segment *segment, struct block_ref newest, uint64_t snapshot, struct block_ref *visible)
-{
-    return visible_find(segment, newest, snapshot, false, visible);
-}
-
 void version_release(struct segment *segment, struct allocator *allocator, struct block_ref ref)
 {
     const struct version *version = version_at(segment, ref);

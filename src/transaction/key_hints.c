@@ -19,7 +19,7 @@ void key_hints_add(struct key_hints *hints, struct bytes key, uint64_t hash)
         hints->taken_count = hints->added_count - KEY_HINT_COUNT;
 }
 
-bool key_hints_take(struct key_hints *hints, struct bytes key, uint64_t *hash)
+bool key_hints_find(struct key_hints *hints, struct bytes key, uint64_t *hash)
 {
     REQUIRE(key.size >= 1);
     for (unsigned number = hints->taken_count; number != hints->added_count; number++) {

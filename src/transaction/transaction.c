@@ -220,21 +220,55 @@ void statement_end(const struct statement *statement)
 }
 
 /* Recipe O. What a look under the lock would find, if nobody had the lock from the first load to the last: then nothing changed and
- * nothing was freed. False: somebody had it, or might have; what was read means nothing. */
+ * nothing was freed. */
+struct look {
+    const struct shard *shard;
+    uint64_t changes;
+};
+
+/* O1, O2. False: somebody has the lock. */
+static inline bool look_begin(struct look *look, const struct engine *engine, uint64_t hash)
+{
+    look->shard = table_shard(&engine->table, table_shard_of(&engine->table, hash));
+    look->changes = atomic_load(&look->shard->changes); /* not before the pin, where there is one */
+    return robust_mutex_is_free(&look->shard->mutex) &&
+           atomic_load_explicit(&look->shard->is_set_aside, memory_order_relaxed) == 0;
+}
+
+/* O4. False: somebody had it meanwhile, or has; what was read means nothing. */
+static inline bool look_counts(const struct look *look)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&look->shard->changes, memory_order_relaxed) == look->changes;
+}
+
 static bool shared_look(struct statement *statement, uint64_t hash, struct bytes key, struct block_ref *version)
 {
     struct participant *participant = statement->participant;
     const struct engine *engine = participant->engine;
-    const struct shard *shard = table_shard(&engine->table, table_shard_of(&engine->table, hash));
-    uint64_t changes = atomic_load(&shard->changes); /* O1, not before the pin */
+    struct look look;
 
-    if (!robust_mutex_is_free(&shard->mutex) || atomic_load_explicit(&shard->is_set_aside, memory_order_relaxed) != 0 ||
-        !table_look(&engine->table, hash, key, statement->snapshot, version))
+    if (!look_begin(&look, engine, hash) || !table_look(&engine->table, hash, key, statement->snapshot, version))
         return false;
     if (statement->transaction == NULL)
         participant->times.snapshot = atomic_load(&engine->segment->header->clock);
-    atomic_thread_fence(memory_order_acquire);
-    return atomic_load_explicit(&shard->changes, memory_order_relaxed) == changes;
+    return look_counts(&look);
+}
+
+/* Recipe O without O0: the value is copied before O4 as well, so that nothing need be kept for it. Neither STATUS_OK nor
+ * STATUS_NOT_FOUND: all again, with a pin. */
+static inline enum status single_look(struct participant *participant, uint64_t hash, struct bytes key, unsigned char *copy,
+                                      size_t *size)
+{
+    const struct engine *engine = participant->engine;
+    enum status status;
+    struct look look;
+
+    if (key_locks_exist(engine) || !look_begin(&look, engine, hash))
+        return STATUS_TIMEOUT;
+    status = table_look_value(&engine->table, hash, key, copy, size);
+    participant->times = (struct transaction_times){.snapshot = atomic_load(&engine->segment->header->clock)};
+    return look_counts(&look) ? status : STATUS_TIMEOUT;
 }
 
 static enum status shared_find(struct statement *statement, uint64_t hash, struct bytes key, struct block_ref *version)
@@ -301,14 +335,12 @@ static enum status statement_get(struct statement *statement, uint64_t hash, str
     return noted == STATUS_OK ? status : noted;
 }
 
-enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
-                            struct value_view *view)
+static enum status pinned_get(struct participant *participant, unsigned number, uint64_t hash, struct bytes key,
+                              struct value_view *view)
 {
-    uint64_t hash = key_hash(participant, key);
     struct statement statement;
     enum status status;
 
-    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     if (number == TRANSACTION_SINGLE)
         participant->times = (struct transaction_times){0};
     status = statement_enter(&statement, participant, number);
@@ -325,6 +357,30 @@ enum status transaction_get(struct participant *participant, unsigned number, st
     if (status != STATUS_OK)
         statement_end(&statement);
     return status;
+}
+
+enum status transaction_get(struct participant *participant, unsigned number, struct bytes key,
+                            struct value_view *view)
+{
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
+    return pinned_get(participant, number, key_hash(participant, key), key, view);
+}
+
+/* Nothing is fetched ahead: the look begins at once. */
+enum status transaction_get_copy(struct participant *participant, struct bytes key, unsigned char *copy,
+                                 struct value_view *view)
+{
+    enum status status;
+    uint64_t hash;
+
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
+    if (!key_hints_take(&participant->hints, key, &hash))
+        hash = table_hash(&participant->engine->table, key);
+    view->copy = copy;
+    status = single_look(participant, hash, key, copy, &view->size);
+    if (status == STATUS_OK || status == STATUS_NOT_FOUND)
+        return status;
+    return pinned_get(participant, TRANSACTION_SINGLE, hash, key, view);
 }
 
 void transaction_prefetch(struct participant *participant, struct bytes key)
@@ -353,6 +409,8 @@ void transaction_get_done(struct participant *participant, unsigned number)
 struct bytes value_view_piece(const struct value_view *view, size_t offset)
 {
     REQUIRE(offset <= view->size);
+    if (view->copy != NULL)
+        return bytes_from(view->copy + offset, view->size - offset);
     if (view->log != NULL)
         return transaction_log_piece(view->log, view->segment, view->position + offset, view->size - offset);
     return version_piece(view->segment, version_at(view->segment, view->version), offset);

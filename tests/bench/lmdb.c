@@ -192,7 +192,7 @@ typedef void (*operation)(struct bench *bench, char *key, char *value);
 static double time_of(struct bench *bench, operation operate, char (*keys)[IN_PROCESS_KEY_BYTES + 1], unsigned count,
                       bool *is_kept)
 {
-    char value[IN_PROCESS_VALUE_BYTES] = "other";
+    char value[STORE_COPY_BYTES] = "other";
     uint64_t cpu_begin_ns = cpu_ns();
     uint64_t begin_ns = clock_monotonic_ns();
     double took_ns;

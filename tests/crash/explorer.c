@@ -394,11 +394,13 @@ static void state_visit(struct explorer *explorer, pid_t child, struct batch_ent
     const struct stepper_report *report = explorer->report;
     bool was_after = entry->is_after;
     bool has_succeeded = atomic_load(&report->has_returned) != 0 && atomic_load(&report->status) == STATUS_OK;
+    bool is_same = entry->step > 0 && memcmp(explorer->last, segment->base, segment->bytes) == 0;
 
     entry->is_after = was_after || has_succeeded || is_committed(explorer);
-    if (entry->step > 0 && entry->is_after == was_after &&
-        memcmp(explorer->last, segment->base, segment->bytes) == 0)
+    if (is_same && entry->is_after == was_after)
         return;
+    if (explorer->operation->stores_nothing && entry->step > 0 && !is_same)
+        violation_note(explorer, entry, "it stores in shared memory");
     entry->heir = explorer->result->states % 2 == 0 ? HEIR_DRAINS_SLOTS : HEIR_TAKES_SHARDS;
     if (state_add(explorer, 0, child, segment->base, entry)) {
         explorer->result->states++;

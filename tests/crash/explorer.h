@@ -34,6 +34,7 @@ struct operation {
     enum status (*act)(struct performer *performer); /* stepped */
     enum status answer;                              /* what it must return */
     bool opens_itself;                               /* act opens the participant */
+    bool stores_nothing;                             /* the segment stays as it is, byte for byte */
     unsigned level_two_every;                        /* short run: one of so many states is gone on from; 0: none */
 };
 

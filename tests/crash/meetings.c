@@ -65,10 +65,18 @@ static void others_begin(const struct scene *scene)
     has_met = true;
 }
 
+/* The others' values tell whose they are: every byte is the key's own. */
+static void others_fill(unsigned char *data, size_t size, unsigned key)
+{
+    memset(data, (int)(key % UINT8_MAX) + 1, size);
+}
+
 static enum status others_put(const struct scene *scene, unsigned transaction, unsigned key, size_t size)
 {
-    unsigned char data[256] = {0};
+    unsigned char data[256];
 
+    REQUIRE(size <= sizeof(data));
+    others_fill(data, size, key);
     return transaction_put(scene->author, transaction, scene_key(scene, key), bytes_from(data, size));
 }
 
@@ -318,18 +326,42 @@ static const char *is_pinned(struct scene *scene, enum status act_answer)
 
 /* What a GET or COUNT saw; in memory shared with the child, so that only what belongs to it is stepped. */
 static struct got {
-    unsigned char value[128];
+    unsigned char value[VALUE_COPIED_BYTES_MAX];
     size_t size;
     uint64_t time; /* as the GET says */
-    uint64_t begin;
-    uint64_t end;
     uint64_t count; /* of keys */
+    int sizes[2];   /* of x and y, as size_seen */
 } *got;
+
+/* When the old x is there: from, until. */
+static uint64_t x_begins;
+static uint64_t x_ends;
+
+static uint64_t time_now(const struct scene *scene)
+{
+    return atomic_load(&scene->engine->segment->header->clock);
+}
 
 static void x_with_contents(struct scene *scene)
 {
     x_and_y(scene);
     scene_put(scene, key_x(scene), 100);
+    x_begins = time_now(scene);
+    x_ends = TIME_INFINITE;
+}
+
+/* Notes what a GET answered, and ends it. */
+static enum status got_note(struct participant *participant, unsigned transaction, enum status status,
+                            const struct value_view *view)
+{
+    got->time = participant->times.snapshot;
+    if (status != STATUS_OK)
+        return status;
+    got->size = view->size;
+    memcpy(got->value, value_view_piece(view, 0).data, view->size <= sizeof(got->value) ? view->size : 0);
+    if (view->copy == NULL)
+        transaction_get_done(participant, transaction);
+    return STATUS_OK;
 }
 
 static enum status gets_x(struct performer *performer)
@@ -340,21 +372,29 @@ static enum status gets_x(struct performer *performer)
     struct value_view view;
     enum status status = transaction_get(participant, transaction, scene_key(scene, key_x(scene)), &view);
 
-    if (status != STATUS_OK)
-        return status;
-    got->size = view.size;
-    memcpy(got->value, value_view_piece(&view, 0).data, view.size < sizeof(got->value) ? view.size : 0);
-    got->time = participant->times.snapshot;
-    got->begin = version_at(scene->engine->segment, view.version)->begin;
-    got->end = atomic_load(&version_at(scene->engine->segment, view.version)->end);
-    transaction_get_done(participant, transaction);
-    return STATUS_OK;
+    return got_note(participant, transaction, status, &view);
+}
+
+/* With no pin: the value is copied, and then looked whether that counts. */
+static enum status copies_x(struct performer *performer)
+{
+    const struct scene *scene = performer->scene;
+    unsigned char copy[VALUE_COPIED_BYTES_MAX];
+    struct value_view view;
+    enum status status = transaction_get_copy(performer->participant, scene_key(scene, key_x(scene)), copy, &view);
+
+    return got_note(performer->participant, TRANSACTION_SINGLE, status, &view);
 }
 
 /* The first time, a function is looked for by the linker, for more instructions than a GET has. */
 static void has_got_x(struct performer *performer)
 {
     must(gets_x(performer));
+}
+
+static void has_copied_x(struct performer *performer)
+{
+    must(copies_x(performer));
 }
 
 static void begins_and_has_got_x(struct performer *performer)
@@ -371,11 +411,17 @@ static bool got_the_old_x(const struct scene *scene)
            store_content_is(bytes_from(got->value, got->size), expected->size, expected->number);
 }
 
-static bool got_the_new_x(void)
+static bool got_the_new_x(const struct scene *scene)
 {
-    static const unsigned char zeros[NEW_X_BYTES];
+    unsigned char expected[NEW_X_BYTES];
 
-    return got->size == NEW_X_BYTES && memcmp(got->value, zeros, NEW_X_BYTES) == 0;
+    others_fill(expected, NEW_X_BYTES, key_x(scene));
+    return got->size == NEW_X_BYTES && memcmp(got->value, expected, NEW_X_BYTES) == 0;
+}
+
+static bool is_time_of_the_old_x(void)
+{
+    return got->time >= x_begins && got->time < x_ends;
 }
 
 /* Frees the old x, if it may, and writes over its memory. */
@@ -385,6 +431,7 @@ static void replaces_x(struct scene *scene)
         return;
     has_met = true;
     must(others_put(scene, TRANSACTION_SINGLE, key_x(scene), NEW_X_BYTES));
+    x_ends = time_now(scene);
     (void)engine_clean(scene->engine);
     for (unsigned nth = 1; nth < 4; nth++) {
         must(others_put(scene, TRANSACTION_SINGLE, scene_key_in(scene, 0, nth), 10));
@@ -397,9 +444,9 @@ static const char *got_one_of_both(struct scene *scene, enum status act_answer)
 {
     if (act_answer != STATUS_OK)
         return act_answer == STATUS_NOT_FOUND ? "a GET misses what is there" : "a GET fails";
-    if (!got_the_old_x(scene) && !got_the_new_x())
+    if (!got_the_old_x(scene) && !got_the_new_x(scene))
         return "a GET reads what was freed";
-    if (got->time < got->begin || got->time >= got->end)
+    if (got_the_old_x(scene) ? !is_time_of_the_old_x() : got->time < x_ends)
         return "what a GET got is not of the time that it says";
     if (has_met && size_seen(scene->author, TRANSACTION_SINGLE, scene, key_x(scene)) != NEW_X_BYTES)
         return "a GET gets what is over";
@@ -414,6 +461,7 @@ static void deletes_x(struct scene *scene)
         return;
     has_met = true;
     must(transaction_del(scene->author, TRANSACTION_SINGLE, scene_key(scene, key_x(scene))));
+    x_ends = time_now(scene);
     (void)engine_clean(scene->engine);
     must(others_put(scene, TRANSACTION_SINGLE, scene_key_in(scene, 0, 1), 100));
 }
@@ -422,9 +470,45 @@ static const char *got_it_or_not(struct scene *scene, enum status act_answer)
 {
     if (act_answer != STATUS_NOT_FOUND && (act_answer != STATUS_OK || !got_the_old_x(scene)))
         return "a GET reads what was freed";
+    if (act_answer == STATUS_OK ? !is_time_of_the_old_x() : got->time < x_ends)
+        return "what a GET got is not of the time that it says";
     if (has_met && size_seen(scene->author, TRANSACTION_SINGLE, scene, key_x(scene)) != 0)
         return "a GET gets what was deleted";
     return validity(scene);
+}
+
+static enum status others_put_large(const struct scene *scene, unsigned nth, size_t size, int byte)
+{
+    unsigned char data[2 * CHUNK_BYTES];
+
+    REQUIRE(size <= sizeof(data));
+    memset(data, byte, size);
+    return transaction_put(scene->author, TRANSACTION_SINGLE, scene_key(scene, scene_key_in(scene, 1, nth)),
+                           bytes_from(data, size));
+}
+
+/* Every free chunk becomes part of a large value. One was put before: else the first of them is taken for blocks,
+ * and keeps most of its bytes. */
+static void others_fill_memory(const struct scene *scene, int byte)
+{
+    unsigned nth = 1;
+
+    for (size_t size = 2 * CHUNK_BYTES; size >= CHUNK_BYTES; size -= CHUNK_BYTES)
+        while (others_put_large(scene, nth, size, byte) == STATUS_OK)
+            nth++;
+}
+
+/* The only version of its size, so its chunk goes with it; what then stands there makes no sense as a version. */
+static void deletes_x_and_its_chunk(struct scene *scene)
+{
+    if (would_wait(scene))
+        return;
+    has_met = true;
+    must(others_put_large(scene, 0, 2 * CHUNK_BYTES, UINT8_MAX));
+    must(transaction_del(scene->author, TRANSACTION_SINGLE, scene_key(scene, key_x(scene))));
+    x_ends = time_now(scene);
+    (void)engine_clean(scene->engine);
+    others_fill_memory(scene, UINT8_MAX);
 }
 
 /* --- and one whose page goes finds the key all the same --- */
@@ -437,19 +521,15 @@ static void x_on_a_full_page(struct scene *scene)
         scene_put(scene, scene_key_in(scene, 0, nth), 1);
 }
 
-/* The split gives the page's chunk back, and among the large values is one that takes it: an empty page, for who looks. */
+/* The split gives the page's chunk back, and one of the large values takes it: an empty page, for who looks. */
 static void splits_the_page(struct scene *scene)
 {
-    static const unsigned char zeros[2 * CHUNK_BYTES];
-    unsigned nth = 0;
-
     if (would_wait(scene))
         return;
+    must(others_put_large(scene, 0, 2 * CHUNK_BYTES, 0));
     must(others_put(scene, TRANSACTION_SINGLE, scene_key_in(scene, 0, (unsigned)PAGE_ENTRIES_NORMAL), 1));
     REQUIRE(atomic_load(&table_shard(&scene->engine->table, 0)->page_count) == 2);
-    while (transaction_put(scene->author, TRANSACTION_SINGLE, scene_key(scene, scene_key_in(scene, 1, nth)),
-                           bytes_from(zeros, sizeof(zeros))) == STATUS_OK)
-        nth++;
+    others_fill_memory(scene, 0);
 }
 
 static const char *got_the_old_one(struct scene *scene, enum status act_answer)
@@ -457,6 +537,52 @@ static const char *got_the_old_one(struct scene *scene, enum status act_answer)
     if (act_answer != STATUS_OK)
         return act_answer == STATUS_NOT_FOUND ? "a GET misses what is there" : "a GET fails";
     return got_the_old_x(scene) ? validity(scene) : "a GET reads what is not of its snapshot";
+}
+
+/* --- and does not see half a commit, the later of two GETs less than the earlier --- */
+
+static int copied_size(struct participant *participant, const struct scene *scene, unsigned key)
+{
+    unsigned char copy[VALUE_COPIED_BYTES_MAX];
+    struct value_view view;
+    enum status status = transaction_get_copy(participant, scene_key(scene, key), copy, &view);
+
+    if (status != STATUS_OK)
+        return -1;
+    if (view.copy == NULL)
+        transaction_get_done(participant, TRANSACTION_SINGLE);
+    return (int)view.size;
+}
+
+static int others_copy_x_and_y(void *context)
+{
+    const struct scene *scene = context;
+
+    got->sizes[0] = copied_size(scene->author, scene, key_x(scene));
+    got->sizes[1] = copied_size(scene->author, scene, key_y(scene));
+    return 0;
+}
+
+/* In a process of its own, as in commits_or_waits. */
+static void copies_x_and_y(struct scene *scene)
+{
+    others_process = process_start(others_copy_x_and_y, scene);
+    wait_until_asleep_or_over(others_process);
+    has_met = true;
+}
+
+static const char *copies_no_half(struct scene *scene, enum status act_answer)
+{
+    int x;
+    int y;
+
+    if (process_wait(others_process) != 0 || act_answer != STATUS_OK)
+        return "a GET or the commit fails";
+    x = got->sizes[0];
+    y = got->sizes[1];
+    if ((x != 10 && x != 20) || (y != 10 && y != 20))
+        return "a GET gets neither the old nor the new";
+    return x == 20 && y == 10 ? "two GETs see half a commit" : validity(scene);
 }
 
 /* --- and a COUNT does, which looks for what its transaction wrote --- */
@@ -524,6 +650,11 @@ const struct meeting meetings[] = {
     {"get_meets_del", x_with_contents, has_got_x, gets_x, deletes_x, got_it_or_not, 7},
     {"get_meets_split", x_on_a_full_page, has_got_x, gets_x, splits_the_page, got_the_old_one, 5},
     {"snapshot_get_meets_clean", x_with_contents, begins_and_has_got_x, gets_x, replaces_x, got_the_old_one, 7},
+    {"copied_get_meets_put", x_with_contents, has_copied_x, copies_x, replaces_x, got_one_of_both, 1},
+    {"copied_get_meets_del", x_with_contents, has_copied_x, copies_x, deletes_x, got_it_or_not, 5},
+    {"copied_get_meets_reuse", x_with_contents, has_copied_x, copies_x, deletes_x_and_its_chunk, got_it_or_not, 3},
+    {"copied_get_meets_split", x_on_a_full_page, has_copied_x, copies_x, splits_the_page, got_the_old_one, 3},
+    {"commit_meets_copied_gets", x_and_y_to_be_written, begins_and_writes, commits, copies_x_and_y, copies_no_half, 0},
     {"count_meets_split", x_on_a_full_page_to_be_written, begins_and_writes_and_has_counted, counts, splits_the_page,
      counted_each_once, 17},
     {"expiry_meets_owner", the_other_is_long_idle, NULL, expires, begins_anew_and_overwrites, reads_the_old_x, 1},

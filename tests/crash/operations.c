@@ -109,6 +109,27 @@ static enum status gets_absent(struct performer *performer)
     return transaction_get(performer->participant, performer->transaction, key, &view);
 }
 
+static enum status copies(const struct performer *performer, unsigned key)
+{
+    unsigned char copy[VALUE_COPIED_BYTES_MAX];
+    struct value_view view;
+    enum status status = transaction_get_copy(performer->participant, scene_key(performer->scene, key), copy, &view);
+
+    if (status == STATUS_OK && view.copy == NULL)
+        transaction_get_done(performer->participant, TRANSACTION_SINGLE);
+    return status;
+}
+
+static enum status gets_copy(struct performer *performer)
+{
+    return copies(performer, scene_key_in(performer->scene, 1, 0));
+}
+
+static enum status gets_copy_of_absent(struct performer *performer)
+{
+    return copies(performer, scene_key_in(performer->scene, 1, 9));
+}
+
 static enum status scans(struct performer *performer)
 {
     struct key_list keys = {0};
@@ -206,6 +227,12 @@ static void del(struct scene *scene)
 {
     some_keys(scene);
     scene_will_del(scene, scene_key_in(scene, 1, 0));
+}
+
+static void del_before(struct scene *scene)
+{
+    some_keys(scene);
+    scene_del(scene, scene_key_in(scene, 1, 0));
 }
 
 static void del_absent(struct scene *scene)
@@ -793,6 +820,11 @@ const struct operation operations[] = {
     {.name = "del/absent", SMALL, .arrange = del_absent, .act = does_single},
     {.name = "get", SMALL, .arrange = only_some_keys, .act = gets},
     {.name = "get/absent", SMALL, .arrange = only_some_keys, .act = gets_absent, .answer = STATUS_NOT_FOUND},
+    {.name = "get/copied", SMALL, .arrange = only_some_keys, .act = gets_copy, .stores_nothing = true},
+    {.name = "get/copied_absent", SMALL, .arrange = only_some_keys, .act = gets_copy_of_absent,
+     .answer = STATUS_NOT_FOUND, .stores_nothing = true},
+    {.name = "get/copied_deleted", SMALL, .arrange = del_before, .act = gets_copy, .answer = STATUS_NOT_FOUND,
+     .stores_nothing = true},
     {.name = "scan", SMALL, .arrange = only_some_keys, .act = scans},
     {.name = "count", SMALL, .arrange = only_some_keys, .act = counts},
     {.name = "transaction/begin", SMALL, .arrange = only_some_keys, .act = begin},
@@ -844,6 +876,8 @@ const struct operation operations[] = {
     {.name = "lock/waits_in_vain", SMALL, .arrange = a_locked_key, .prepare = begins_locking, .act = gets,
      .answer = STATUS_LOCK_TIMEOUT, .level_two_every = 1},
     {.name = "lock/get_waits_in_vain", SMALL, .arrange = a_locked_key, .act = gets, .answer = STATUS_LOCK_TIMEOUT},
+    {.name = "lock/copied_get_waits_in_vain", SMALL, .arrange = a_locked_key, .act = gets_copy,
+     .answer = STATUS_LOCK_TIMEOUT},
     {.name = "lock/put_waits_in_vain", SMALL, .arrange = write_of_a_locked_key, .act = does_single,
      .answer = STATUS_LOCK_TIMEOUT},
     {.name = "lock/del_waits_in_vain", SMALL, .arrange = deletion_of_a_locked_key, .act = does_single,

@@ -24,7 +24,7 @@ FLAWS = [
     ("NO_VALIDATION", "COMMIT does not look whether what was read has changed", "src/transaction/commit.c",
      "static enum status commit_validate(struct commit *commit)\n{\n",
      "static enum status commit_validate(struct commit *commit)\n{\n    return STATUS_OK;\n"),
-    ("NO_SNAPSHOT", "a read sees the latest commit and not the snapshot", "src/table/version.c",
+    ("NO_SNAPSHOT", "a read sees the latest commit and not the snapshot", "src/table/table_read.c",
      "if (__atomic_load_n(&version->begin, __ATOMIC_RELAXED) <= snapshot) {",
      "if (__atomic_load_n(&version->begin, __ATOMIC_RELAXED) <= TIME_INFINITE) {"),
 ]

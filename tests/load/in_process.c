@@ -79,7 +79,8 @@ uint64_t in_process_fill(struct store_session *session, uint64_t count)
 
 void in_process_copy(void *context, struct bytes piece)
 {
-    memcpy(context, piece.data, piece.size);
+    if (piece.data != context)
+        memcpy(context, piece.data, piece.size);
 }
 
 bool in_process_has_huge_pages(void)

@@ -32,7 +32,7 @@ void in_process_copy(void *context, struct bytes piece);
 /* NOLINTNEXTLINE(readability-non-const-parameter): the value is written through the sink */
 static inline void in_process_get(struct store_session *session, const char *key, char *value)
 {
-    struct store_sink sink = {in_process_copy, value};
+    struct store_sink sink = {.write = in_process_copy, .context = value, .copy = (unsigned char *)value};
 
     in_process_must(store_get(session, STORE_SINGLE, bytes_from(key, IN_PROCESS_KEY_BYTES), &sink));
 }

@@ -62,7 +62,7 @@ static void write_seen(void *context, struct bytes piece)
 
 static enum status do_get(struct history_client *client, struct history_step *step)
 {
-    struct store_sink sink = {write_seen, client};
+    struct store_sink sink = {.write = write_seen, .context = client};
     enum status status;
     char text[16];
 

@@ -33,7 +33,7 @@ static void buffer_write(void *context, struct bytes piece)
 
 struct store_sink store_buffer_sink(struct store_buffer *buffer)
 {
-    struct store_sink sink = {buffer_write, buffer};
+    struct store_sink sink = {.write = buffer_write, .context = buffer};
 
     return sink;
 }

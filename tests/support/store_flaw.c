@@ -108,7 +108,7 @@ static enum status flawed_get(struct store_session *base, store_transaction tran
 {
     struct flawed_session *session = session_of(base);
     struct cut cut = {sink};
-    struct store_sink cutting = {cut_write, &cut};
+    struct store_sink cutting = {.write = cut_write, .context = &cut};
 
     if (session->flaw == STORE_FLAW_VALUE_CUT && sink != NULL)
         return store_get(session->inner, transaction, key, &cutting);

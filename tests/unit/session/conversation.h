@@ -78,7 +78,7 @@ static inline void write_byte_by_byte(void *context, struct bytes piece)
 static inline enum status brittle_get(struct store_session *session, store_transaction number, struct bytes key,
                                       const struct store_sink *sink)
 {
-    struct store_sink slicer = {write_byte_by_byte, (void *)(uintptr_t)sink};
+    struct store_sink slicer = {.write = write_byte_by_byte, .context = (void *)(uintptr_t)sink};
     enum status status = brittle_failure(session, OPERATION_GET);
 
     if (brittle(session)->store->exhausted != NULL)

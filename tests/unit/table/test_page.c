@@ -43,7 +43,7 @@ static struct block_ref version_of(unsigned number)
 
 static size_t place_of_key(uint32_t tag, unsigned number)
 {
-    return page_find(fixture.segment, page, tag, key_number(number));
+    return page_find(fixture.segment, page, page->depth, tag, key_number(number));
 }
 
 static void insert(uint32_t tag, unsigned number)
@@ -287,7 +287,7 @@ WHOLE_TEST(page, a_copy_has_what_belongs_to_its_half)
     for (unsigned i = 0; i < PAGE_ENTRIES / 2; i++) {
         uint32_t tag = spread(i, PAGE_ENTRIES / 2);
 
-        cr_assert_eq(page_find(fixture.segment, half, tag, key_number(i)) < PAGE_ENTRIES, tag >= 0x80000000u);
+        cr_assert_eq(page_find(fixture.segment, half, 1, tag, key_number(i)) < PAGE_ENTRIES, tag >= 0x80000000u);
     }
     remove_all();
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../../src/table/table_internal.h"
 #include "support/store_random.h"
 #include "table_fixture.h"
 
@@ -343,6 +344,33 @@ WHOLE_TEST(table, keys_survive_the_splits_of_their_pages)
     assert_sees_numbers(0, count);
 }
 
+/* Returns the depth of the deepest page. */
+static uint32_t assert_directory_knows_depths(unsigned shard)
+{
+    uint32_t deepest = 0;
+
+    for (size_t index = 0; index < (size_t)1 << table->directory_depth; index++) {
+        uint32_t tag = (uint32_t)((uint64_t)index << (32 - table->directory_depth));
+        struct page_entry_point at = directory_look(table, shard, tag);
+        const struct page *page = page_at(fixture.segment, at.chunk);
+
+        cr_assert_eq(at.depth, page->depth, "entry %zu of shard %u", index, shard);
+        cr_assert(page_covers(page, tag), "entry %zu of shard %u", index, shard);
+        deepest = at.depth > deepest ? at.depth : deepest;
+    }
+    return deepest;
+}
+
+WHOLE_TEST(table, the_directory_knows_the_depth_of_every_page)
+{
+    reopen((size_t)16 << 20, SHARDS);
+    for (unsigned shard = 0; shard < SHARDS; shard++)
+        cr_assert_eq(assert_directory_knows_depths(shard), 0);
+    put_numbers(MANY * 4);
+    for (unsigned shard = 0; shard < SHARDS; shard++)
+        cr_assert_gt(assert_directory_knows_depths(shard), 1);
+}
+
 WHOLE_TEST(table, entries_of_the_dead_alone_do_not_split_a_page)
 {
     reopen(BYTES, 1);
@@ -651,7 +679,7 @@ WHOLE_TEST(table, hints_survive_nonsense_on_a_page)
         prefetch(i);
     page = table_page_of(table, 0, 0);
     memcpy(kept, page, sizeof(kept));
-    memset((void *)page, 0xff, sizeof(*page)); /* full, of a depth that is none, and naming versions outside */
+    memset((void *)page, 0xff, sizeof(*page)); /* full, and naming versions outside */
     for (unsigned i = 0; i < 200; i++)
         prefetch(i);
     memcpy((void *)page, kept, sizeof(kept));
@@ -660,8 +688,9 @@ WHOLE_TEST(table, hints_survive_nonsense_on_a_page)
 
 WHOLE_TEST(table, hints_survive_nonsense_in_the_directory)
 {
-    const uint32_t nonsense[] = {0, UINT32_MAX, fixture.segment->chunk_count + 1};
-    _Atomic uint32_t *directory = (_Atomic uint32_t *)(void *)table_shard(table, table->shard_count);
+    const uint32_t deepest = UINT32_MAX << DIRECTORY_NUMBER_BITS;
+    const uint32_t nonsense[] = {0, UINT32_MAX, fixture.segment->chunk_count + 1, deepest | 1, deepest};
+    _Atomic uint32_t *directory = directory_of(table, 0);
     size_t bytes = (SHARDS * sizeof(uint32_t)) << table->directory_depth;
     unsigned char *kept = malloc(bytes);
 

@@ -1,3 +1,5 @@
+#include "../../../src/table/table_internal.h" /* before the fixture's `engine` */
+
 #include "damage.h"
 
 #include <stdio.h>
@@ -90,7 +92,26 @@ struct page *page_of(const char *key)
 
 _Atomic uint32_t *directory(unsigned shard)
 {
-    unsigned char *first = (unsigned char *)table_shard(&engine->table, engine->table.shard_count);
+    return directory_of(&engine->table, shard);
+}
 
-    return (_Atomic uint32_t *)(void *)first + ((size_t)shard << engine->table.directory_depth);
+_Atomic uint32_t *directory_end_of_first_page(unsigned shard)
+{
+    size_t count = (size_t)1 << engine->table.directory_depth;
+    _Atomic uint32_t *first = directory(shard);
+    size_t index = 0;
+
+    while (index + 1 < count && atomic_load(&first[index + 1]) == atomic_load(first))
+        index++;
+    return &first[index];
+}
+
+uint32_t chunk_named(const _Atomic uint32_t *entry)
+{
+    return atomic_load(entry) & ((1u << DIRECTORY_NUMBER_BITS) - 1);
+}
+
+void directory_set_depth(_Atomic uint32_t *entry, uint32_t depth)
+{
+    atomic_store(entry, depth << DIRECTORY_NUMBER_BITS | chunk_named(entry));
 }

@@ -5,7 +5,7 @@
 
 #include "engine_fixture.h"
 
-#define CHUNK_IN_NOWHERE 0x10000000u
+#define CHUNK_IN_NOWHERE 0x07ffffffu /* the greatest that fits an entry of the directory */
 #define UNITS_IN_NOWHERE 0xfffffff0u
 
 /* A list is `#define DAMAGES(DAMAGE)` of DAMAGE(name, reason that the check gives, what is done); from it come
@@ -42,7 +42,12 @@ struct block_ref ref_of(const char *key);
 struct version *version_of(const char *key);
 struct version *older_of(const struct version *version);
 struct page *page_of(const char *key);
-/* The first place of a shard's directory. */
+/* The first place of a shard's directory, and the last one that names the same page as the first. */
 _Atomic uint32_t *directory(unsigned shard);
+_Atomic uint32_t *directory_end_of_first_page(unsigned shard);
+/* The chunk that an entry of the directory names. */
+uint32_t chunk_named(const _Atomic uint32_t *entry);
+/* Enters another depth there. */
+void directory_set_depth(_Atomic uint32_t *entry, uint32_t depth);
 
 #endif

@@ -2,6 +2,7 @@
  * it claims to see is done here, one at a time, and must be seen (damage.h). What is whole for it: commits that wait to
  * be done again, a page split half done. */
 #include <stdio.h>
+#include <string.h>
 
 #include "damage.h"
 
@@ -12,8 +13,8 @@ static const char *rewritten; /* a second version, and a snapshot that needs the
 static const char *shared;    /* on a page whose split is half done */
 
 static struct chunk_ref replaced;
-static struct chunk_ref left;
-static struct chunk_ref right;
+static struct chunk_ref left_half;
+static struct chunk_ref right_half;
 
 static struct page *page_in(struct chunk_ref chunk)
 {
@@ -61,9 +62,9 @@ static void split_half(void)
     struct page *page = page_of(shared);
 
     replaced = chunk_of(page);
-    left = half_of(page, 0);
-    right = half_of(page, 1);
-    replace_by(left, right);
+    left_half = half_of(page, 0);
+    right_half = half_of(page, 1);
+    replace_by(left_half, right_half);
 }
 
 /* As by a process that died behind its commit point and published nothing. */
@@ -122,18 +123,30 @@ static struct commit_record *commit(void)
 /* In the first place behind those of the first page of the directory. */
 static void page_stands_once_more(void)
 {
-    uint32_t first = atomic_load(directory(0));
-    size_t index = 1;
+    atomic_store(directory_end_of_first_page(0) + 1, atomic_load(directory(0)));
+}
 
-    while (atomic_load(directory(0) + index) == first)
-        index++;
-    atomic_store(directory(0) + index, first);
+/* An empty page in the first place, which says of it what it says of itself. */
+static void page_at_depth(uint32_t depth)
+{
+    struct chunk_ref chunk = chunk_claim(engine->segment, CHUNK_PAGE, 0, 0);
+
+    REQUIRE(!chunk_ref_is_none(chunk));
+    memset(page_in(chunk), 0, sizeof(struct page));
+    page_in(chunk)->depth = depth;
+    atomic_store(directory(0), chunk.number);
+    directory_set_depth(directory(0), depth);
+}
+
+static uint32_t first_depth(void)
+{
+    return page_in((struct chunk_ref){chunk_named(directory(0))})->depth;
 }
 
 static void redo_in_a_chunk_of_others(void)
 {
     atomic_store(&commit()->redo_count, SLOT_REDO_BUILT_IN + 1);
-    atomic_store(&commit()->redo_chunk, left.number);
+    atomic_store(&commit()->redo_chunk, left_half.number);
 }
 
 #define PAGE_DAMAGED "a page's depth and prefix disagree with the directory"
@@ -160,6 +173,14 @@ static void redo_in_a_chunk_of_others(void)
     DAMAGE(directory_with_none, NO_PAGE, atomic_store(directory(1), 0))                                               \
     DAMAGE(directory_to_a_foreign_page, NO_PAGE, atomic_store(directory(0), atomic_load(directory(1))))               \
     DAMAGE(directory_off_by_one, PAGE_DAMAGED, page_stands_once_more())                                               \
+    DAMAGE(directory_depth_too_great, PAGE_DAMAGED, directory_set_depth(directory(0), first_depth() + 1))             \
+    DAMAGE(directory_depth_too_small, PAGE_DAMAGED, directory_set_depth(directory(0), first_depth() - 1))             \
+    DAMAGE(directory_depth_of_none, PAGE_DAMAGED, directory_set_depth(directory(0), 31))                              \
+    DAMAGE(directory_depth_at_a_pages_end, PAGE_DAMAGED,                                                              \
+           directory_set_depth(directory_end_of_first_page(0), first_depth() + 1))                                    \
+    DAMAGE(page_and_directory_too_deep, PAGE_DAMAGED,                                                                 \
+           page_at_depth(engine->table.directory_depth + 1))                                                          \
+    DAMAGE(page_and_directory_far_too_deep, PAGE_DAMAGED, page_at_depth(31))                                          \
     DAMAGE(page_too_deep, PAGE_DAMAGED, page_of(plain)->depth = engine->table.directory_depth + 1)                    \
     DAMAGE(page_far_too_deep, PAGE_DAMAGED, page_of(plain)->depth = 77)                                               \
     DAMAGE(page_prefix, PAGE_DAMAGED, page_of(plain)->prefix ^= 1)                                                    \
@@ -176,17 +197,18 @@ static void redo_in_a_chunk_of_others(void)
            older_of(version_of(rewritten))->begin = version_of(rewritten)->begin)                                     \
     DAMAGE(chain_with_a_cycle, TIMES_DAMAGED,                                                                         \
            atomic_store(&older_of(version_of(rewritten))->older, ref_of(rewritten).units))                            \
-    DAMAGE(replaced_by_itself_first, SUCCESSOR_NO_PAGE, replace_by(replaced, right))                                  \
-    DAMAGE(replaced_by_itself, SUCCESSOR_NO_PAGE, replace_by(left, replaced))                                         \
-    DAMAGE(replaced_by_one, SUCCESSOR_NO_PAGE, replace_by(left, (struct chunk_ref){0}))                               \
-    DAMAGE(replaced_by_nowhere, SUCCESSOR_NO_PAGE, replace_by((struct chunk_ref){CHUNK_IN_NOWHERE}, right))           \
-    DAMAGE(replaced_by_a_foreign_page, SUCCESSOR_NO_PAGE, replace_by(left, chunk_of(page_of(plain))))                 \
-    DAMAGE(successor_replaced, SUCCESSOR_DAMAGED, atomic_store(&page_in(left)->replaced_by, 1))                       \
-    DAMAGE(successor_too_deep, SUCCESSOR_DAMAGED, page_in(right)->depth = engine->table.directory_depth + 1)          \
-    DAMAGE(successor_far_too_deep, SUCCESSOR_DAMAGED, page_in(right)->depth = 77)                                     \
+    DAMAGE(replaced_by_itself_first, SUCCESSOR_NO_PAGE, replace_by(replaced, right_half))                             \
+    DAMAGE(replaced_by_itself, SUCCESSOR_NO_PAGE, replace_by(left_half, replaced))                                    \
+    DAMAGE(replaced_by_one, SUCCESSOR_NO_PAGE, replace_by(left_half, (struct chunk_ref){0}))                          \
+    DAMAGE(replaced_by_nowhere, SUCCESSOR_NO_PAGE, replace_by((struct chunk_ref){CHUNK_IN_NOWHERE}, right_half))      \
+    DAMAGE(replaced_by_a_foreign_page, SUCCESSOR_NO_PAGE, replace_by(left_half, chunk_of(page_of(plain))))            \
+    DAMAGE(successor_replaced, SUCCESSOR_DAMAGED, atomic_store(&page_in(left_half)->replaced_by, 1))                  \
+    DAMAGE(successor_too_deep, SUCCESSOR_DAMAGED, page_in(right_half)->depth = engine->table.directory_depth + 1)     \
+    DAMAGE(successor_far_too_deep, SUCCESSOR_DAMAGED, page_in(right_half)->depth = 77)                                \
     DAMAGE(successor_with_a_damaged_version, VERSION_DAMAGED,                                                         \
-           atomic_store(entry_in(page_in(right)), entry_of(1, (struct block_ref){UNITS_IN_NOWHERE})))                 \
-    DAMAGE(successors_of_one_half, "a page was replaced by others of another range", replace_by(right, right))
+           atomic_store(entry_in(page_in(right_half)), entry_of(1, (struct block_ref){UNITS_IN_NOWHERE})))            \
+    DAMAGE(successors_of_one_half, "a page was replaced by others of another range",                                  \
+           replace_by(right_half, right_half))
 
 DAMAGES(DAMAGE_FUNCTION)
 
@@ -217,7 +239,7 @@ Test(repairable, what_is_repairable_is_repaired)
     cr_assert_eq(chunk_owner(engine->segment, replaced), 0, "the page that was replaced is owned");
     cr_assert_eq(version_of(plain)->value_size, 0);
     cr_assert_neq(atomic_load(&version_of(rewritten)->end), TIME_INFINITE);
-    cr_assert_eq(page_of(shared), page_in(page_covers(page_in(left), tag_of(shared)) ? left : right));
+    cr_assert_eq(page_of(shared), page_in(page_covers(page_in(left_half), tag_of(shared)) ? left_half : right_half));
 }
 
 /* No derived data is looked at: it is made anew. */

@@ -1,5 +1,9 @@
 /* What a participant keeps for its transactions in shared memory. What they
  * promise to clients is in tests/unit/store/test_store.c. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
 #include "engine_fixture.h"
 #include "support/process.h"
 
@@ -142,6 +146,55 @@ WHOLE_TEST(transaction, a_process_has_eight_at_most)
     cr_assert_eq(transaction_begin(me, ISOLATION_SERIALIZABLE, &number), STATUS_TOO_LARGE);
     transaction_rollback(me, 4);
     cr_assert_eq(begun(me), 4);
+}
+
+/* --- a copy needs no store --- */
+
+static void segment_protect(int protection)
+{
+    cr_assert_eq(mprotect(engine->segment->base, engine->segment->bytes, protection), 0);
+}
+
+/* Whoever stores in a segment that is read-only dies of it. */
+static enum status copied_from_what_is_read_only(const char *key)
+{
+    unsigned char copy[VALUE_COPIED_BYTES_MAX];
+    struct value_view view;
+    enum status status;
+
+    segment_protect(PROT_READ);
+    status = transaction_get_copy(me, text(key), copy, &view);
+    segment_protect(PROT_READ | PROT_WRITE);
+    return status;
+}
+
+WHOLE_TEST(transaction, a_get_that_copies_stores_nothing)
+{
+    cr_assert_eq(put_large(me, TRANSACTION_SINGLE, "k", VALUE_COPIED_BYTES_MAX), STATUS_OK);
+    put(me, TRANSACTION_SINGLE, "deleted", "v");
+    del(me, TRANSACTION_SINGLE, "deleted");
+
+    cr_assert_eq(copied_from_what_is_read_only("k"), STATUS_OK);
+    cr_assert_eq(copied_from_what_is_read_only("absent"), STATUS_NOT_FOUND);
+    cr_assert_eq(copied_from_what_is_read_only("deleted"), STATUS_NOT_FOUND);
+}
+
+WHOLE_TEST(transaction, the_end_of_a_get_that_copied_changes_nothing)
+{
+    size_t bytes = engine->segment->bytes;
+    unsigned char *before = malloc(bytes);
+    unsigned char copy[VALUE_COPIED_BYTES_MAX];
+    struct value_view view;
+
+    put(me, TRANSACTION_SINGLE, "k", "v");
+    cr_assert_not_null(before);
+    memcpy(before, engine->segment->base, bytes);
+    cr_assert_eq(transaction_get_copy(me, text("k"), copy, &view), STATUS_OK);
+    transaction_get_done(me, TRANSACTION_SINGLE);
+
+    cr_assert_eq(memcmp(before, engine->segment->base, bytes), 0);
+    cr_assert_eq(atomic_load(&me->slot->single_pin), PIN_NONE);
+    free(before);
 }
 
 /* --- expiry --- */

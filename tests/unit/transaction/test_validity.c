@@ -57,15 +57,26 @@ static struct key_lock *wait_for(const struct key_lock *lock)
     return waiting;
 }
 
-/* I have ten keys, of which a transaction of another participant waits for one. */
+static bool is_bucket_empty(const char *key)
+{
+    uint64_t hash = table_hash(&engine->table, text(key));
+
+    return engine->segment->header->key_lock_buckets[hash % SEGMENT_KEY_LOCK_BUCKETS] == 0;
+}
+
+/* I have ten keys, each in a chain of its own, of which a transaction of another participant waits for one. */
 static void lock_keys(void)
 {
     unsigned mine = begun_as(me, ISOLATION_LOCKING);
+    unsigned locked = 0;
     char key[32];
 
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; locked < 10; i++) {
         (void)snprintf(key, sizeof(key), "locked %u", i);
+        if (!is_bucket_empty(key))
+            continue;
         assert_absent(me, mine, key);
+        locked++;
     }
     waiter = a_participant();
     (void)begun_as(waiter, ISOLATION_LOCKING);
@@ -119,12 +130,17 @@ static _Atomic uint64_t *entry_at(const char *key)
 {
     uint32_t tag = table_tag_of(&engine->table, table_hash(&engine->table, text(key)));
 
-    return &page_of(key)->entries[page_find(engine->segment, page_of(key), tag, text(key))];
+    return &page_of(key)->entries[page_find(engine->segment, page_of(key), page_of(key)->depth, tag, text(key))];
 }
 
 static size_t directory_count(void)
 {
     return (size_t)1 << engine->table.directory_depth;
+}
+
+static struct page *page_named(const _Atomic uint32_t *entry)
+{
+    return page_at(engine->segment, (struct chunk_ref){chunk_named(entry)});
 }
 
 static uint32_t *chunk_number_of(const char *key)
@@ -227,7 +243,7 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(key_locks_outside, "a key lock is none",                                                                   \
            atomic_store(&me->slot->key_locks.chunk, CHUNK_IN_NOWHERE))                                                \
     DAMAGE(key_locks_in_a_page, "a key lock is none",                                                                 \
-           atomic_store(&me->slot->key_locks.chunk, atomic_load(directory(0))))                                       \
+           atomic_store(&me->slot->key_locks.chunk, chunk_named(directory(0))))                                        \
     DAMAGE(key_locks_in_a_circle, "a key lock is none",                                                               \
            key_lock_chunk()->next = atomic_load(&me->slot->key_locks.chunk))                                          \
     DAMAGE(key_locks_lost, "a slot's key locks are counted wrong", atomic_store(&me->slot->key_locks.chunk, 0))       \
@@ -270,6 +286,15 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(directory_swapped, "a page's depth and prefix disagree with the directory", directory_swap())              \
     DAMAGE(directory_off_by_one, "a page's depth and prefix disagree with the directory",                             \
            atomic_store(directory(0) + directory_count() / 2 - 1, atomic_load(directory(0) + directory_count() / 2))) \
+    DAMAGE(directory_depth_too_great, "a page's depth and prefix disagree with the directory",                        \
+           directory_set_depth(directory(0), page_named(directory(0))->depth + 1))                                    \
+    DAMAGE(directory_depth_too_small, "a page's depth and prefix disagree with the directory",                        \
+           directory_set_depth(directory(0), page_named(directory(0))->depth - 1))                                    \
+    DAMAGE(directory_depth_of_none, "a page's depth and prefix disagree with the directory",                          \
+           directory_set_depth(directory(0), 31))                                                                     \
+    DAMAGE(directory_depth_at_a_pages_end, "a page's depth and prefix disagree with the directory",                   \
+           directory_set_depth(directory_end_of_first_page(0), page_named(directory(0))->depth + 1))                  \
+    DAMAGE(directory_and_page_too_deep, "a page's depth and prefix disagree with the directory", all_too_deep())      \
     DAMAGE(page_replaced, "a page's depth and prefix disagree with the directory",                                    \
            atomic_store(&page_of(plain)->replaced_by, 1))                                                             \
     DAMAGE(page_depth, "a page's depth or prefix is out of range", page_of(plain)->depth = 77)                        \
@@ -300,7 +325,7 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(value_of_another_size_class, "an entry names a damaged version", version_of(plain)->value_size += 500)     \
     DAMAGE(value_chunk_outside, "an entry names a damaged version", *chunk_number_of(large) = CHUNK_IN_NOWHERE)       \
     DAMAGE(value_chunk_that_is_a_page, "an entry names a damaged version",                                            \
-           *chunk_number_of(large) = atomic_load(directory(0)))                                                       \
+           *chunk_number_of(large) = chunk_named(directory(0)))                                                        \
     DAMAGE(value_chunk_of_two, "a block or chunk is reachable twice",                                                 \
            *chunk_number_of(large) = *chunk_number_of(as_large))                                                      \
     DAMAGE(begin_never, "a chain's times do not descend", version_of(plain)->begin = 0)                               \
@@ -388,6 +413,17 @@ static void directory_swap(void)
     REQUIRE(left != right);
     for (size_t i = 0; i < directory_count(); i++)
         atomic_store(directory(0) + i, i < half ? right : left);
+}
+
+/* An empty page, so that nothing of it is in a wrong place; all its entries say what it says. */
+static void all_too_deep(void)
+{
+    _Atomic uint32_t *end = directory_end_of_first_page(0) + 1;
+    uint32_t depth = engine->table.directory_depth + 1;
+
+    page_init(page_named(directory(0)), depth, 0);
+    for (_Atomic uint32_t *entry = directory(0); entry < end; entry++)
+        directory_set_depth(entry, depth);
 }
 
 static void entries_swap(void)
