@@ -328,6 +328,7 @@ static struct chunk_info *info_with_room(void)
            *chunk_number_of(large) = chunk_named(directory(0)))                                                        \
     DAMAGE(value_chunk_of_two, "a block or chunk is reachable twice",                                                 \
            *chunk_number_of(large) = *chunk_number_of(as_large))                                                      \
+    DAMAGE(value_chunk_of_two_and_none_lost, "a block or chunk is reachable twice", share_a_value_chunk())            \
     DAMAGE(begin_never, "a chain's times do not descend", version_of(plain)->begin = 0)                               \
     DAMAGE(begin_in_the_future, "a chain's times do not descend", version_of(plain)->begin = clock_now() + 1)         \
     DAMAGE(chain_out_of_order, "a chain's times do not descend",                                                      \
@@ -457,6 +458,17 @@ static void probe_around_the_end(void)
 }
 
 /* In the first place behind its own that takes one. */
+/* All else is right: the chunk that nobody names then is free, and behind the shared one, the last, none is left uncounted. */
+static void share_a_value_chunk(void)
+{
+    uint32_t last = version_chunk_count(version_of(large)) - 1;
+    uint32_t *number = chunk_number_of(large) + last;
+    struct chunk_ref own = {*number};
+
+    *number = chunk_number_of(as_large)[last];
+    chunk_release(engine->segment, own);
+}
+
 static void double_entry(void)
 {
     struct page *page = page_of(plain);
