@@ -1,7 +1,8 @@
 /* The engine beside LMDB in one process: get, and put one per transaction, with
- * the same keys and values, in turn; and the goals for the engine alone. LMDB has
- * its fastest settings: no sync, a writable map, a file in memory, a reader that
- * is renewed in place of begun anew. Built only where lmdb.h is.
+ * the same keys and values, in turn, with a thousand keys to ten million; and the
+ * goals for the engine alone. LMDB has its fastest settings: no sync, a writable
+ * map, a file in memory, a reader that is renewed in place of begun anew. Built
+ * only where lmdb.h is.
  *
  * A round counts if the process had the CPU for 98 % of each run; the others are
  * counted. --quick: 2 short rounds, counted whatever they had. */
@@ -19,12 +20,14 @@
 #include "load/workload.h"
 #include "platform/clock.h"
 
-#define KEYS 1000000u
+#define SIZES 4u
+#define SIZE_OF_GOALS 2u /* for the engine alone */
 #define HOT_KEYS 1000u
+#define STORE_BYTES ((size_t)3 << 30)
 #define PICKS 262144u
 #define ROUNDS 5u
 #define CPU_SHARE_MIN 0.98
-#define LMDB_BYTES ((size_t)2 << 30)
+#define LMDB_BYTES ((size_t)6 << 30)
 #define MISS_BYTES ((size_t)128 << 20) /* about what the versions of all keys take */
 
 enum figure {
@@ -44,7 +47,11 @@ struct lmdb {
     MDB_txn *reader;
 };
 
+static const unsigned key_counts[SIZES] = {HOT_KEYS, 100000, 1000000, 10000000};
+
+/* Both with that many keys. */
 struct bench {
+    unsigned key_count;
     struct store *store;
     struct store_session *session;
     struct lmdb lmdb;
@@ -147,13 +154,13 @@ static void engine_put(struct bench *bench, char *key, char *value)
     in_process_put(bench->session, key, value);
 }
 
-static void lmdb_fill(struct lmdb *lmdb)
+static void lmdb_fill(struct lmdb *lmdb, unsigned key_count)
 {
     char value[IN_PROCESS_VALUE_BYTES] = "value";
     MDB_txn *transaction;
 
     must(mdb_txn_begin(lmdb->environment, NULL, 0, &transaction));
-    for (uint64_t i = 0; i < KEYS; i++) {
+    for (uint64_t i = 0; i < key_count; i++) {
         char text[IN_PROCESS_KEY_BYTES + 1];
         MDB_val name = value_of(text, IN_PROCESS_KEY_BYTES);
         MDB_val content = value_of(value, sizeof value);
@@ -172,9 +179,9 @@ static void pick_keys(struct bench *bench)
     bench->hot_keys = malloc(PICKS * sizeof *bench->hot_keys);
     REQUIRE(bench->keys != NULL && bench->hot_keys != NULL);
     for (size_t i = 0; i < PICKS; i++) {
-        (void)in_process_key(bench->keys[i], workload_random(&random) % KEYS);
+        (void)in_process_key(bench->keys[i], workload_random(&random) % bench->key_count);
         /* Spread over all keys: hot ones are not neighbours. */
-        (void)in_process_key(bench->hot_keys[i], workload_random(&random) % HOT_KEYS * (KEYS / HOT_KEYS));
+        (void)in_process_key(bench->hot_keys[i], workload_random(&random) % HOT_KEYS * (bench->key_count / HOT_KEYS));
     }
 }
 
@@ -237,59 +244,93 @@ static struct spread ratio(const struct bench *bench, enum figure ours, enum fig
     return spread_of(values, bench->rounds);
 }
 
-static void report(const struct bench *bench)
+static void report_times(const struct bench *bench)
 {
     static const char *const names[FIGURE_COUNT] = {
         "engine get", "engine get, hot keys", "LMDB get", "LMDB get, hot keys", "engine put", "LMDB put",
         "one cache miss",
     };
-    const struct goal get_goal = {"in-process get, 1 M keys", "-", 300, 150, " ns", true};
-    const struct goal hot_goal = {"in-process get, hot 1,000 of 1 M keys", "-", 70, 45, " ns", true};
-    const struct goal get_ratio_goal = {"in-process get", "LMDB", 3, 5, "x", false};
-    const struct goal put_ratio_goal = {"in-process put, one per transaction", "LMDB", 5, 10, "x", false};
-    const char *shared_pages = in_process_has_huge_pages() ? "huge pages" : "no huge pages";
-    struct spread spread;
 
-    printf("%s; %u keys, %u + %u bytes; %u rounds kept, %u starved\n\n", mdb_version(NULL, NULL, NULL), KEYS,
-           IN_PROCESS_KEY_BYTES, IN_PROCESS_VALUE_BYTES, bench->rounds, bench->discarded);
+    printf("%s; %u keys, %u + %u bytes; %u rounds kept, %u starved\n\n", mdb_version(NULL, NULL, NULL),
+           bench->key_count, IN_PROCESS_KEY_BYTES, IN_PROCESS_VALUE_BYTES, bench->rounds, bench->discarded);
     for (unsigned figure = 0; figure < FIGURE_COUNT; figure++) {
-        spread = spread_of_figure(bench, (enum figure)figure);
+        struct spread spread = spread_of_figure(bench, (enum figure)figure);
+
         printf("%-22s %7.0f ns (%.0f to %.0f)\n", names[figure], spread.median, spread.minimum, spread.maximum);
     }
     printf("\n");
-    report_goal_head(stdout, bench->keeps_starved ? bench->discarded : 0);
-    spread = spread_of_figure(bench, FIGURE_GET);
-    report_goal(stdout, &get_goal, &spread, shared_pages);
-    spread = spread_of_figure(bench, FIGURE_HOT_GET);
-    report_goal(stdout, &hot_goal, &spread, shared_pages);
-    spread = ratio(bench, FIGURE_GET, FIGURE_LMDB_GET);
-    report_goal(stdout, &get_ratio_goal, &spread, shared_pages);
-    spread = ratio(bench, FIGURE_PUT, FIGURE_LMDB_PUT);
-    report_goal(stdout, &put_ratio_goal, &spread, shared_pages);
 }
 
-int main(int count, char **arguments)
+static void report_ratios(const struct bench *bench, const char *shared_pages)
 {
-    bool is_quick = count > 1 && strcmp(arguments[1], "--quick") == 0;
-    unsigned rounds = is_quick ? 2 : ROUNDS;
-    struct bench *bench = calloc(1, sizeof *bench);
+    char get[64];
+    char put[64];
+    const struct goal get_goal = {get, "LMDB", 3, 5, "x", false};
+    const struct goal put_goal = {put, "LMDB", 5, 10, "x", false};
+    struct spread spread;
 
-    REQUIRE(bench != NULL);
+    (void)snprintf(get, sizeof get, "in-process get, %u keys", bench->key_count);
+    (void)snprintf(put, sizeof put, "in-process put, one per transaction, %u keys", bench->key_count);
+    spread = ratio(bench, FIGURE_GET, FIGURE_LMDB_GET);
+    report_goal(stdout, &get_goal, &spread, shared_pages);
+    spread = ratio(bench, FIGURE_PUT, FIGURE_LMDB_PUT);
+    report_goal(stdout, &put_goal, &spread, shared_pages);
+}
+
+static void report_goals(const struct bench *benches, const char *shared_pages)
+{
+    const struct goal get_goal = {"in-process get, 1 M keys", "-", 300, 150, " ns", true};
+    const struct goal hot_goal = {"in-process get, hot 1,000 of 1 M keys", "-", 70, 45, " ns", true};
+    struct spread get = spread_of_figure(&benches[SIZE_OF_GOALS], FIGURE_GET);
+    struct spread hot = spread_of_figure(&benches[SIZE_OF_GOALS], FIGURE_HOT_GET);
+    unsigned starved = 0;
+
+    for (unsigned i = 0; i < SIZES; i++)
+        starved += benches[i].keeps_starved ? benches[i].discarded : 0;
+    report_goal_head(stdout, starved);
+    report_goal(stdout, &get_goal, &get, shared_pages);
+    report_goal(stdout, &hot_goal, &hot, shared_pages);
+    for (unsigned i = 0; i < SIZES; i++)
+        report_ratios(&benches[i], shared_pages);
+}
+
+/* The page state is asked for while the store is there. */
+static const char *run(struct bench *bench, bool is_quick)
+{
+    unsigned rounds = is_quick ? 2 : ROUNDS;
+    const char *shared_pages;
+
     bench->keeps_starved = is_quick;
-    bench->store = in_process_store((size_t)1 << 30, &bench->session);
-    (void)in_process_fill(bench->session, KEYS);
+    bench->store = in_process_store(STORE_BYTES, &bench->session);
+    (void)in_process_fill(bench->session, bench->key_count);
     lmdb_open(&bench->lmdb);
-    lmdb_fill(&bench->lmdb);
+    lmdb_fill(&bench->lmdb, bench->key_count);
     lmdb_open_reader(&bench->lmdb);
     pick_keys(bench);
     while (bench->rounds < rounds && bench->discarded <= 2 * rounds)
         play_round(bench, is_quick ? 50000 : 1000000);
-    report(bench);
+    shared_pages = in_process_has_huge_pages() ? "huge pages" : "no huge pages";
+    report_times(bench);
     lmdb_close(&bench->lmdb);
     store_session_close(bench->session);
     shared_store_destroy(bench->store);
     free(bench->keys);
     free(bench->hot_keys);
-    free(bench);
+    return shared_pages;
+}
+
+int main(int count, char **arguments)
+{
+    bool is_quick = count > 1 && strcmp(arguments[1], "--quick") == 0;
+    struct bench *benches = calloc(SIZES, sizeof *benches);
+    const char *shared_pages = NULL;
+
+    REQUIRE(benches != NULL);
+    for (unsigned i = 0; i < SIZES; i++) {
+        benches[i].key_count = key_counts[i];
+        shared_pages = run(&benches[i], is_quick);
+    }
+    report_goals(benches, shared_pages);
+    free(benches);
     return 0;
 }
