@@ -23,7 +23,7 @@
 #define SIZES 4u
 #define SIZE_OF_GOALS 2u /* for the engine alone */
 #define HOT_KEYS 1000u
-#define STORE_BYTES ((size_t)3 << 30)
+#define KEYS_PER_GIB 4000000u
 #define PICKS 262144u
 #define ROUNDS 5u
 #define CPU_SHARE_MIN 0.98
@@ -301,7 +301,7 @@ static const char *run(struct bench *bench, bool is_quick)
     const char *shared_pages;
 
     bench->keeps_starved = is_quick;
-    bench->store = in_process_store(STORE_BYTES, &bench->session);
+    bench->store = in_process_store((size_t)(bench->key_count / KEYS_PER_GIB + 1) << 30, &bench->session);
     (void)in_process_fill(bench->session, bench->key_count);
     lmdb_open(&bench->lmdb);
     lmdb_fill(&bench->lmdb, bench->key_count);
