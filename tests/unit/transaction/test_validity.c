@@ -457,7 +457,6 @@ static void probe_around_the_end(void)
     atomic_store(&page->entries[PAGE_ENTRIES - 1], entry_of(tag, (struct block_ref){UNITS_IN_NOWHERE}));
 }
 
-/* In the first place behind its own that takes one. */
 /* All else is right: the chunk that nobody names then is free, and behind the shared one, the last, none is left uncounted. */
 static void share_a_value_chunk(void)
 {
@@ -469,6 +468,7 @@ static void share_a_value_chunk(void)
     chunk_release(engine->segment, own);
 }
 
+/* In the first place behind its own that takes one. */
 static void double_entry(void)
 {
     struct page *page = page_of(plain);
