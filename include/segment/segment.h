@@ -31,7 +31,7 @@
 #endif
 #define CHUNK_BYTES ((size_t)HAUSKV_CHUNK_BYTES)
 
-#define SEGMENT_FORMAT_VERSION 3u
+#define SEGMENT_FORMAT_VERSION 4u
 #define SEGMENT_BYTES_MAX ((size_t)1 << 36)
 #define SEGMENT_NAME_BYTES_MAX 64u /* the server takes names of up to 60, which leaves room for "~new" */
 #define SEGMENT_PATH_BYTES_MAX 256u

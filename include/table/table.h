@@ -1,10 +1,11 @@
 /* The table: keys to chains of versions, in shards.
  *
  * A key's shard is named by the top bits of its keyed hash; inside the shard a
- * directory of 2^depth pages is indexed by the next bits (page.h). The
- * directory has its final size from birth - it is under 0.2 % of the memory -
- * so it never grows, only its pages split. Nothing here locks: all functions but
- * table_look and the hints want the shard's lock, which the transaction layer
+ * directory of 2^depth pages is indexed by the next bits (page.h), and there is
+ * one for every smaller depth: who looks for a key asks the smallest that tells
+ * all pages apart. They have their final size from birth - under 0.4 % of the
+ * memory - so they never grow, only pages split. Nothing here locks: all functions
+ * but table_look and the hints want the shard's lock, which the transaction layer
  * takes (and recovers). */
 #ifndef HAUSKV_TABLE_TABLE_H
 #define HAUSKV_TABLE_TABLE_H
@@ -38,13 +39,15 @@ struct table {
     unsigned shard_count;
     unsigned shard_bits;
     unsigned directory_depth;
+    size_t directory_offset; /* in the segment's root */
 };
 
-/* The root of the segment begins with this; the shards and directories follow. */
+/* The root of the segment begins with this; the shards and the directory follow. */
 struct table_root {
     uint32_t shard_count;
     uint32_t directory_depth;
-    unsigned char unused[56];
+    _Atomic uint32_t directory_level; /* of the directory, which to ask: no page is deeper. Only grows */
+    unsigned char unused[52];
 };
 
 /* How many shards a segment of that size gets: about one per 4 MiB, a power of two up to SHARD_COUNT_MAX. */
@@ -61,6 +64,11 @@ enum status table_create(struct table *table, struct segment *segment, unsigned 
 
 /* Finds the table in the root of an existing segment. False: the root is damaged; nothing else is looked at. */
 bool table_attach(struct table *table, struct segment *segment);
+
+static inline struct table_root *table_root(const struct table *table)
+{
+    return (struct table_root *)(void *)table->segment->root;
+}
 
 static inline struct shard *table_shard(const struct table *table, unsigned shard)
 {
@@ -157,7 +165,7 @@ bool table_shard_is_repairable(const struct table *table, unsigned shard, const 
 
 /* --- for recovery: the heir of the shard's mutex, in this order; each may be begun again after dying inside --- */
 
-/* Finishes page splits that were published but not entered in the directory everywhere. */
+/* Finishes page splits that were published but not entered in the directory everywhere, and makes its upper levels anew. */
 void table_repair_directory(struct table *table, unsigned shard);
 /* Does what table_publish and table_end did for the commit at `time`, where it is not done yet; touches no derived data.
  * False: no commit of this build can have left that record; nothing is changed. */
@@ -165,6 +173,9 @@ bool table_redo_publish(struct table *table, unsigned shard, struct block_ref ve
 void table_redo_end(struct table *table, unsigned shard, struct block_ref ref, uint64_t time);
 /* Makes all derived data anew and frees what is not reachable. */
 void table_rebuild(struct table *table, unsigned shard);
+
+/* At a restart, with nobody else inside and before any shard's repair: which level of the directory to ask is found out anew. */
+void table_forget_level(struct table *table);
 
 /* Checks everything of one shard: pages, directory, chains, blocks, counts, garbage. Needs nobody inside. */
 bool table_shard_is_valid(const struct table *table, unsigned shard, const char **reason);

@@ -29,11 +29,15 @@ static unsigned directory_depth_for(size_t bytes, unsigned shard_count)
     return depth;
 }
 
+/* What a table of so many shards needs, with a directory of that depth; all levels together have twice the deepest one's entries. */
+static size_t root_bytes_of(unsigned shard_count, unsigned directory_depth)
+{
+    return sizeof(struct table_root) + shard_count * (sizeof(struct shard) + (2 * sizeof(uint32_t) << directory_depth));
+}
+
 size_t table_root_bytes(size_t bytes, unsigned shard_count)
 {
-    size_t directory = sizeof(uint32_t) << directory_depth_for(bytes, shard_count);
-
-    return sizeof(struct table_root) + shard_count * (sizeof(struct shard) + directory);
+    return root_bytes_of(shard_count, directory_depth_for(bytes, shard_count));
 }
 
 /* Alignment hides from a shard's size that it has a field more. */
@@ -58,22 +62,29 @@ static enum status shard_init(struct table *table, unsigned number)
     return STATUS_OK;
 }
 
+/* The handle on a table of that shape. */
+static struct table table_of(struct segment *segment, unsigned shard_count, unsigned directory_depth)
+{
+    return (struct table){
+        .segment = segment,
+        .shard_count = shard_count,
+        .shard_bits = (unsigned)__builtin_ctz(shard_count),
+        .directory_depth = directory_depth,
+        .directory_offset = sizeof(struct table_root) + shard_count * sizeof(struct shard),
+    };
+}
+
 enum status table_create(struct table *table, struct segment *segment, unsigned shard_count)
 {
-    struct table_root *root = (struct table_root *)(void *)segment->root;
+    unsigned depth = 0;
 
     REQUIRE(shard_count >= 1 && shard_count <= SHARD_COUNT_MAX && (shard_count & (shard_count - 1)) == 0);
-    table->segment = segment;
-    table->shard_count = shard_count;
-    table->shard_bits = (unsigned)__builtin_ctz(shard_count);
     /* The root may be a few bytes smaller than the whole segment would ask for now: its own size decides. */
-    table->directory_depth = 0;
-    while (sizeof(struct table_root) +
-               shard_count * (sizeof(struct shard) + (sizeof(uint32_t) << (table->directory_depth + 1))) <=
-           segment->header->root_bytes)
-        table->directory_depth++;
-    root->shard_count = shard_count;
-    root->directory_depth = table->directory_depth;
+    while (root_bytes_of(shard_count, depth + 1) <= segment->header->root_bytes)
+        depth++;
+    *table = table_of(segment, shard_count, depth);
+    table_root(table)->shard_count = shard_count;
+    table_root(table)->directory_depth = depth;
     for (unsigned shard = 0; shard < shard_count; shard++)
         if (shard_init(table, shard) != STATUS_OK)
             return STATUS_OUT_OF_MEMORY;
@@ -88,22 +99,14 @@ bool table_attach(struct table *table, struct segment *segment)
     if (root_bytes < sizeof(*root) || root->shard_count < 1 || root->shard_count > SHARD_COUNT_MAX ||
         (root->shard_count & (root->shard_count - 1)) != 0 || root->directory_depth > PAGE_DEPTH_MAX)
         return false;
-    table->segment = segment;
-    table->shard_count = root->shard_count;
-    table->shard_bits = (unsigned)__builtin_ctz(root->shard_count);
-    table->directory_depth = root->directory_depth;
-    return sizeof(*root) + table->shard_count * (sizeof(struct shard) + (sizeof(uint32_t) << table->directory_depth)) <=
-           root_bytes;
-}
-
-struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag)
-{
-    return directory_look(table, shard, tag).chunk;
+    *table = table_of(segment, root->shard_count, root->directory_depth);
+    return root_bytes_of(table->shard_count, table->directory_depth) <= root_bytes;
 }
 
 struct page *table_page_of(const struct table *table, unsigned shard, uint64_t hash)
 {
-    return page_at(table->segment, page_chunk_of(table, shard, table_tag_of(table, hash)));
+    REQUIRE(table_shard_of(table, hash) == shard);
+    return page_at(table->segment, directory_load(directory_place(table, hash)).chunk);
 }
 
 uint64_t table_page_last_hash(const struct table *table, unsigned shard, const struct page *page)

@@ -3,16 +3,40 @@
 
 #include "table_internal.h"
 
+/* Other shards' holders raise it too. */
+void directory_level_raise(struct table *table, uint32_t depth)
+{
+    uint32_t level = atomic_load_explicit(&table_root(table)->directory_level, memory_order_relaxed);
+
+    while (level < depth && !atomic_compare_exchange_weak(&table_root(table)->directory_level, &level, depth))
+        ;
+}
+
+/* A level's nodes whose left children are first to last; none where that is one right child. */
+void directory_derive(struct table *table, size_t first, size_t last)
+{
+    for (unsigned level = table->directory_depth; level > 0; level--) {
+        first = (first + 1) / 2;
+        last = last / 2;
+        for (size_t node = first; node <= last; node++) {
+            uint32_t entry = atomic_load_explicit(&directory_nodes(table)[2 * node], memory_order_relaxed);
+
+            atomic_store_explicit(&directory_nodes(table)[node], entry, memory_order_release);
+        }
+    }
+}
+
 void directory_set_range(struct table *table, unsigned shard, struct chunk_ref chunk)
 {
     const struct page *page = page_at(table->segment, chunk);
-    _Atomic uint32_t *directory = directory_of(table, shard);
     size_t count = (size_t)1 << (table->directory_depth - page->depth);
-    size_t first = (size_t)page->prefix * count;
+    size_t first = directory_first_node(table, shard) + page->prefix * count;
     uint32_t entry = page->depth << DIRECTORY_NUMBER_BITS | chunk.number;
 
+    directory_level_raise(table, page->depth);
     for (size_t i = 0; i < count; i++)
-        atomic_store_explicit(&directory[first + i], entry, memory_order_release);
+        atomic_store_explicit(&directory_nodes(table)[first + i], entry, memory_order_release);
+    directory_derive(table, first, first + count - 1);
 }
 
 /* A new, unpublished page with those of the source's entries that belong to it. */
@@ -73,7 +97,7 @@ static bool page_rehash(struct table *table, unsigned shard, struct chunk_ref ch
 
 enum status table_make_room(struct table *table, unsigned shard, uint64_t hash, unsigned count, bool *is_done)
 {
-    struct chunk_ref chunk = page_chunk_of(table, shard, table_tag_of(table, hash));
+    struct chunk_ref chunk = directory_load(directory_place(table, hash)).chunk;
     const struct page *page = page_at(table->segment, chunk);
     bool is_grown;
 

@@ -4,8 +4,15 @@
 
 #include "table/table.h"
 
-/* A shard's directory: 2^directory_depth entries, each the number of a page's chunk, and above it the page's depth. So a key's
- * place on its page is known before anything of the page is there. */
+/* An entry of the directory: the number of a page's chunk, and above it the page's depth. So a key's place on its page is known
+ * before anything of the page is there.
+ *
+ * The directory is a binary tree in the order of a heap, for all shards: node n has the children 2n and 2n + 1, and the node of a
+ * prefix of p bits of the hash is that prefix with a 1 before it. Level 0 is that of the shards, with one entry each, level
+ * directory_depth has 2^directory_depth for each: D1. there an entry names the page that its hashes are on; D2. on the levels above,
+ * an entry is what its left child is. So every level that is not above a page's depth says of that page's hashes what the deepest
+ * says, D3. no page is deeper than directory_level, and each level is as dense as it can be: the one that is asked has hardly
+ * more entries than there are pages. */
 #define DIRECTORY_NUMBER_BITS 27u
 
 _Static_assert(((uint64_t)REFERENCE_UNIT_BYTES << 32) / CHUNK_BYTES <= (uint64_t)1 << DIRECTORY_NUMBER_BITS,
@@ -17,15 +24,21 @@ struct page_entry_point {
     uint32_t depth;
 };
 
-/* Behind the last shard, those of all shards in order: so a hash's first bits are an index in all of them. */
-static inline _Atomic uint32_t *directories_of(const struct table *table)
+static inline _Atomic uint32_t *directory_nodes(const struct table *table)
 {
-    return (_Atomic uint32_t *)(void *)table_shard(table, table->shard_count);
+    return (_Atomic uint32_t *)(void *)(table->segment->root + table->directory_offset);
 }
 
+/* The node, on the deepest level, of a shard's first hashes; those of its others follow it. */
+static inline size_t directory_first_node(const struct table *table, unsigned shard)
+{
+    return (size_t)(table->shard_count + shard) << table->directory_depth;
+}
+
+/* A shard's part of the deepest level: 2^directory_depth entries. */
 static inline _Atomic uint32_t *directory_of(const struct table *table, unsigned shard)
 {
-    return directories_of(table) + ((size_t)shard << table->directory_depth);
+    return directory_nodes(table) + directory_first_node(table, shard);
 }
 
 static inline struct page_entry_point directory_load(const _Atomic uint32_t *place)
@@ -38,23 +51,36 @@ static inline struct page_entry_point directory_load(const _Atomic uint32_t *pla
     };
 }
 
-/* Where the directory of its shard speaks of a hash. */
-static inline const _Atomic uint32_t *directory_place(const struct table *table, uint64_t hash)
+/* Which level to ask. Without the lock it may be any number: so it is checked. */
+static inline unsigned directory_level(const struct table *table)
 {
-    return directories_of(table) + (hash >> 1 >> (63 - table->shard_bits - table->directory_depth));
+    uint32_t level = atomic_load_explicit(&table_root(table)->directory_level, memory_order_relaxed);
+
+    return level < table->directory_depth ? level : table->directory_depth;
 }
 
-/* What the directory says of the page for tag. */
+/* Where the directory speaks of a hash. */
+static inline const _Atomic uint32_t *directory_place(const struct table *table, uint64_t hash)
+{
+    uint64_t hash_behind_a_1 = hash >> 1 | (uint64_t)1 << 63;
+
+    return directory_nodes(table) + (hash_behind_a_1 >> (63 - table->shard_bits - directory_level(table)));
+}
+
+/* What the deepest level says of the page for tag. */
 static inline struct page_entry_point directory_look(const struct table *table, unsigned shard, uint32_t tag)
 {
     return directory_load(directory_of(table, shard) + ((uint64_t)tag >> (32 - table->directory_depth)));
 }
 
-/* The chunk of the page for tag. */
-struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag);
-
-/* Enters a page in the directory everywhere in its range. */
+/* Enters a page in the directory everywhere in its range, on all levels. */
 void directory_set_range(struct table *table, unsigned shard, struct chunk_ref chunk);
+
+/* Sees to D3: before a page of that depth is entered. */
+void directory_level_raise(struct table *table, uint32_t depth);
+
+/* Sees to D2 above the nodes first to last of the deepest level. */
+void directory_derive(struct table *table, size_t first, size_t last);
 
 /* Raises the time of the last insert or delete. */
 void membership_touch(struct shard *shard, uint64_t time);

@@ -36,9 +36,21 @@ static size_t page_end_index(const struct table *table, const struct page *page)
     return (size_t)(page->prefix + 1) << (table->directory_depth - page->depth);
 }
 
+/* The chunk of the page for tag. */
+static struct chunk_ref page_chunk_of(const struct table *table, unsigned shard, uint32_t tag)
+{
+    return directory_look(table, shard, tag).chunk;
+}
+
+void table_forget_level(struct table *table)
+{
+    atomic_store(&table_root(table)->directory_level, 0);
+}
+
 void table_repair_directory(struct table *table, unsigned shard)
 {
     size_t count = (size_t)1 << table->directory_depth;
+    size_t first = directory_first_node(table, shard);
 
     for (size_t index = 0; index < count; index++) {
         struct chunk_ref chunk = page_chunk_of(table, shard, tag_at(table, index));
@@ -52,7 +64,9 @@ void table_repair_directory(struct table *table, unsigned shard)
             directory_set_range(table, shard, chunk);
             successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
         }
+        directory_level_raise(table, page_at(table->segment, chunk)->depth);
     }
+    directory_derive(table, first, first + count - 1);
 }
 
 static void version_mark(struct segment *segment, struct block_ref ref)
@@ -363,6 +377,21 @@ static bool page_count_chains(struct census *census, const struct page *page)
     return true;
 }
 
+/* D2. */
+static bool directory_levels_are_valid(struct census *census)
+{
+    const struct table *table = census->table;
+    size_t first = table->shard_count + census->shard;
+
+    if (atomic_load(&table_root(table)->directory_level) > table->directory_depth)
+        return refuse(census, "there is no such level of the directory");
+    for (size_t count = 1; count < (size_t)1 << table->directory_depth; count *= 2, first *= 2)
+        for (size_t node = first; node < first + count; node++)
+            if (atomic_load(&directory_nodes(table)[node]) != atomic_load(&directory_nodes(table)[2 * node]))
+                return refuse(census, "a level of the directory disagrees with the one below it");
+    return true;
+}
+
 static bool directory_range_is_valid(const struct census *census, struct chunk_ref chunk, size_t from, size_t to)
 {
     uint32_t depth = page_at(census->table->segment, chunk)->depth;
@@ -395,6 +424,8 @@ static bool pages_count(struct census *census)
             (size_t)page->prefix << (table->directory_depth - page->depth) != index ||
             !directory_range_is_valid(census, chunk, index, page_end_index(table, page)))
             return refuse(census, DIRECTORY_DISAGREES);
+        if (page->depth > atomic_load(&table_root(table)->directory_level))
+            return refuse(census, "a page is deeper than the level of the directory that is asked");
         if (!mark_once(census, chunk_mark_index(table->segment, chunk), MARK_REACHED) ||
             !page_count_chains(census, page))
             return false;
@@ -444,7 +475,7 @@ bool table_shard_is_valid(const struct table *table, unsigned shard, const char 
     bool is_valid;
 
     marks_clear(table->segment);
-    is_valid = garbage_count(&census) && pages_count(&census) && garbage_count_unreached(&census) &&
+    is_valid = garbage_count(&census) && pages_count(&census) && directory_levels_are_valid(&census) && garbage_count_unreached(&census) &&
                chunks_are_reached(&census) && counts_are_valid(&census) &&
                allocator_is_valid(table->segment, &table_shard(table, shard)->allocator, shard,
                                   table->segment->scratch, &census.reason);

@@ -270,6 +270,7 @@ bool segment_repair(struct engine *engine, struct engine_restart *report)
 
         report->commits_finished += COMMITTED(atomic_load(&commit->word)) && atomic_load(&commit->pending) != 0;
     }
+    table_forget_level(&engine->table);
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
         robust_mutex_init(&table_shard(&engine->table, shard)->mutex);
         if (atomic_load(&table_shard(&engine->table, shard)->is_set_aside) != 0 || !shard_repair(engine, shard))

@@ -521,13 +521,14 @@ static void change_key_size(struct segment_file *file)
     first_version(file)->key_size = 0xffffu;
 }
 
-/* The shards have a number that the root tells; the directories follow them. */
+/* The shards have a number that the root tells; the directory follows them. Its deepest level, from the first shard on. */
 static uint32_t *directory_of(const struct segment_file *file)
 {
     unsigned char *root = file->bytes + segment_file_header(file)->root_offset;
     const struct table_root *table_root = (const struct table_root *)(const void *)root;
 
-    return (uint32_t *)(void *)(root + sizeof(struct table_root) + table_root->shard_count * sizeof(struct shard));
+    return (uint32_t *)(void *)(root + sizeof(struct table_root) + table_root->shard_count * sizeof(struct shard)) +
+           ((size_t)table_root->shard_count << table_root->directory_depth);
 }
 
 static void change_directory(struct segment_file *file)

@@ -25,9 +25,10 @@ static bool is_found(void)
     return table_attach(&found, fixture.segment);
 }
 
+/* All levels of it. */
 static size_t directory_bytes(unsigned depth)
 {
-    return SHARDS * sizeof(uint32_t) << depth;
+    return 2 * sizeof(uint32_t) * SHARDS << depth;
 }
 
 Test(table_attach, finds_what_was_made)
@@ -37,6 +38,7 @@ Test(table_attach, finds_what_was_made)
     cr_assert_eq(found.shard_count, SHARDS);
     cr_assert_eq(found.shard_bits, fixture.table.shard_bits);
     cr_assert_eq(found.directory_depth, fixture.table.directory_depth);
+    cr_assert_eq(found.directory_offset, fixture.table.directory_offset);
 }
 
 /* A shard had no count of its changes once, and was of the same size. */
@@ -50,7 +52,7 @@ Test(table_attach, is_not_taken_for_a_table_of_shards_without_changes)
 /* Only the number is asked for: nobody has so much memory. */
 Test(table_attach, has_no_directory_deeper_than_pages_can_be)
 {
-    size_t deepest = sizeof(*root) + sizeof(struct shard) + (sizeof(uint32_t) << PAGE_DEPTH_MAX);
+    size_t deepest = sizeof(*root) + sizeof(struct shard) + (2 * sizeof(uint32_t) << PAGE_DEPTH_MAX);
 
     cr_assert_eq(table_root_bytes((size_t)1 << 60, 1), deepest);
     cr_assert_lt(table_root_bytes((size_t)1 << 30, 1), deepest);
@@ -74,7 +76,7 @@ Test(table_attach, takes_one_shard_and_the_most)
     root->shard_count = 1;
     cr_assert(is_found());
     cr_assert_eq(found.shard_bits, 0);
-    fixture.segment->header->root_bytes = sizeof(*root) + SHARD_COUNT_MAX * (sizeof(struct shard) + sizeof(uint32_t));
+    fixture.segment->header->root_bytes = sizeof(*root) + SHARD_COUNT_MAX * (sizeof(struct shard) + 2 * sizeof(uint32_t));
     root->shard_count = SHARD_COUNT_MAX;
     cr_assert(is_found());
     cr_assert_eq(found.shard_bits, 6);

@@ -55,8 +55,7 @@ static void copy_before_a_guard(void)
     memcpy(guarded.base, fixture.segment->base, bytes);
     guarded.header = (struct segment_header *)(void *)guarded.base;
     guarded.root = guarded.base + (fixture.segment->root - fixture.segment->base);
-    table = fixture.table;
-    table.segment = &guarded;
+    cr_assert(table_attach(&table, &guarded));
 }
 
 static uint64_t hash_of(struct bytes key)
@@ -300,14 +299,17 @@ static void fill_page(struct bytes key, struct block_ref ref)
         atomic_store(&page->entries[place], entry_of(table_tag_of(&table, hash_of(key)), ref));
 }
 
-/* What the directory says of the depth of a key's page. */
+/* What the directory says of a key's page, where it is asked. */
+static struct page_entry_point page_said(struct bytes key)
+{
+    return directory_load(directory_place(&table, hash_of(key)));
+}
+
 static void set_depth(struct bytes key, uint32_t depth)
 {
-    uint32_t tag = table_tag_of(&table, hash_of(key));
-    size_t index = (size_t)((uint64_t)tag >> (32 - table.directory_depth));
+    size_t node = (size_t)(directory_place(&table, hash_of(key)) - directory_nodes(&table));
 
-    atomic_store(directory_of(&table, 0) + index,
-                 depth << DIRECTORY_NUMBER_BITS | directory_look(&table, 0, tag).chunk.number);
+    atomic_store(&directory_nodes(&table)[node], depth << DIRECTORY_NUMBER_BITS | page_said(key).chunk.number);
 }
 
 /* 16 bytes end with the segment, 17 do not. */
@@ -432,14 +434,14 @@ WHOLE_TEST(look, survives_any_depth)
     copy_before_a_guard();
     for (unsigned i = 0; i < KEYS; i++) {
         struct bytes key = key_number(i);
-        uint32_t depth_there = directory_look(&table, 0, table_tag_of(&table, hash_of(key))).depth;
+        uint32_t depth_there = page_said(key).depth;
         struct block_ref there = found(key, TIME_INFINITE);
 
         for (uint32_t depth = 0; depth < DEPTHS; depth++) {
             struct block_ref seen;
 
             set_depth(key, depth);
-            cr_assert_eq(directory_look(&table, 0, table_tag_of(&table, hash_of(key))).depth, depth);
+            cr_assert_eq(page_said(key).depth, depth);
             cr_assert(table_look(&table, hash_of(key), key, TIME_INFINITE, &seen));
             cr_assert(seen.units == there.units || (depth != depth_there && block_ref_is_none(seen)), "depth %u",
                       depth);
@@ -448,6 +450,36 @@ WHOLE_TEST(look, survives_any_depth)
         set_depth(key, depth_there);
     }
     cr_assert_gt(absent, 0, "the depth does not matter");
+}
+
+/* On a level that is not deep enough another page is found, where the key is not; one that is not there is none. */
+WHOLE_TEST(look, survives_any_level)
+{
+    const uint32_t nonsense[] = {fixture.table.directory_depth + 1, 25, 31, 32, 63, 64, 65, UINT32_MAX};
+    unsigned absent = 0;
+
+    for (unsigned i = 0; i < KEYS; i++)
+        put_number(i);
+    copy_before_a_guard();
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct bytes key = key_number(i);
+        struct block_ref there = found(key, TIME_INFINITE);
+        uint32_t depth = table_page_of(&fixture.table, 0, hash_of(key))->depth;
+        struct block_ref seen;
+
+        for (uint32_t level = 0; level <= table.directory_depth; level++) {
+            atomic_store(&table_root(&table)->directory_level, level);
+            cr_assert(table_look(&table, hash_of(key), key, TIME_INFINITE, &seen));
+            cr_assert(seen.units == there.units || (level < depth && block_ref_is_none(seen)), "level %u", level);
+            absent += block_ref_is_none(seen);
+        }
+        for (size_t j = 0; j < sizeof(nonsense) / sizeof(nonsense[0]); j++) {
+            atomic_store(&table_root(&table)->directory_level, nonsense[j]);
+            cr_assert(table_look(&table, hash_of(key), key, TIME_INFINITE, &seen));
+            cr_assert_eq(seen.units, there.units, "level %u", nonsense[j]);
+        }
+    }
+    cr_assert(absent > 0 || table_root(&fixture.table)->directory_level == 0, "the level does not matter");
 }
 
 WHOLE_TEST(look, survives_nonsense_in_the_directory)
@@ -464,8 +496,8 @@ WHOLE_TEST(look, survives_nonsense_in_the_directory)
         struct bytes value;
         bool is_there;
 
-        for (size_t place = 0; place < (size_t)1 << table.directory_depth; place++)
-            atomic_store(directory_of(&table, 0) + place, nonsense[i]);
+        for (size_t node = 0; node < (size_t)2 << table.directory_depth; node++)
+            atomic_store(&directory_nodes(&table)[node], nonsense[i]);
         cr_assert_eq(table_look(&table, hash_of(key), key, 1, &seen), is_page[i], "%x", nonsense[i]);
         cr_assert_eq(value_seen(&table, key, &value, &is_there), is_page[i], "%x", nonsense[i]);
     }

@@ -344,19 +344,41 @@ WHOLE_TEST(table, keys_survive_the_splits_of_their_pages)
     assert_sees_numbers(0, count);
 }
 
+/* Where it is asked now, and on the deepest level. */
+static const struct page *page_the_directory_knows(unsigned shard, uint32_t tag)
+{
+    struct page_entry_point at = directory_look(table, shard, tag);
+    struct page_entry_point asked = directory_load(directory_place(table, table_tag_last_hash(table, shard, tag)));
+    const struct page *page = page_at(fixture.segment, at.chunk);
+
+    cr_assert_eq(at.depth, page->depth, "%x of shard %u", tag, shard);
+    cr_assert(page_covers(page, tag), "%x of shard %u", tag, shard);
+    cr_assert_eq(asked.chunk.number, at.chunk.number, "%x of shard %u", tag, shard);
+    cr_assert_eq(asked.depth, at.depth, "%x of shard %u", tag, shard);
+    return page;
+}
+
 /* Returns the depth of the deepest page. */
 static uint32_t assert_directory_knows_depths(unsigned shard)
 {
     uint32_t deepest = 0;
 
     for (size_t index = 0; index < (size_t)1 << table->directory_depth; index++) {
-        uint32_t tag = (uint32_t)((uint64_t)index << (32 - table->directory_depth));
-        struct page_entry_point at = directory_look(table, shard, tag);
-        const struct page *page = page_at(fixture.segment, at.chunk);
+        uint32_t depth = page_the_directory_knows(shard, (uint32_t)((uint64_t)index << (32 - table->directory_depth)))->depth;
 
-        cr_assert_eq(at.depth, page->depth, "entry %zu of shard %u", index, shard);
-        cr_assert(page_covers(page, tag), "entry %zu of shard %u", index, shard);
-        deepest = at.depth > deepest ? at.depth : deepest;
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest;
+}
+
+static uint32_t assert_all_directories_know_depths(void)
+{
+    uint32_t deepest = 0;
+
+    for (unsigned shard = 0; shard < SHARDS; shard++) {
+        uint32_t depth = assert_directory_knows_depths(shard);
+
+        deepest = depth > deepest ? depth : deepest;
     }
     return deepest;
 }
@@ -369,6 +391,33 @@ WHOLE_TEST(table, the_directory_knows_the_depth_of_every_page)
     put_numbers(MANY * 4);
     for (unsigned shard = 0; shard < SHARDS; shard++)
         cr_assert_gt(assert_directory_knows_depths(shard), 1);
+}
+
+/* So it is no larger than the pages need, and of no shard too small. */
+WHOLE_TEST(table, the_directory_is_asked_on_the_level_of_the_deepest_page)
+{
+    reopen((size_t)16 << 20, SHARDS);
+    cr_assert_eq(table_root(table)->directory_level, 0);
+    for (unsigned count = 0; count < MANY * 4; count += MANY / 4) {
+        for (unsigned i = 0; i < MANY / 4; i++)
+            put_number(count + i);
+        cr_assert_eq(assert_all_directories_know_depths(), table_root(table)->directory_level, "%u keys", count);
+    }
+    assert_table_valid(&fixture);
+}
+
+/* One shard alone grows: the others know their pages on the level that it makes all ask. */
+WHOLE_TEST(table, the_directory_of_small_shards_follows_the_largest)
+{
+    bool is_done = false;
+
+    reopen((size_t)16 << 20, SHARDS);
+    for (uint32_t depth = 1; depth <= table->directory_depth; depth++) {
+        cr_assert_eq(table_make_room(table, 1, table_shard_first_hash(table, 1), PAGE_ENTRIES, &is_done), STATUS_OK);
+        cr_assert_eq(table_root(table)->directory_level, depth);
+        cr_assert_eq(assert_all_directories_know_depths(), depth);
+        assert_table_valid(&fixture);
+    }
 }
 
 WHOLE_TEST(table, entries_of_the_dead_alone_do_not_split_a_page)
@@ -690,8 +739,8 @@ WHOLE_TEST(table, hints_survive_nonsense_in_the_directory)
 {
     const uint32_t deepest = UINT32_MAX << DIRECTORY_NUMBER_BITS;
     const uint32_t nonsense[] = {0, UINT32_MAX, fixture.segment->chunk_count + 1, deepest | 1, deepest};
-    _Atomic uint32_t *directory = directory_of(table, 0);
-    size_t bytes = (SHARDS * sizeof(uint32_t)) << table->directory_depth;
+    _Atomic uint32_t *directory = directory_nodes(table);
+    size_t bytes = 2 * sizeof(uint32_t) * SHARDS << table->directory_depth;
     unsigned char *kept = malloc(bytes);
 
     cr_assert_not_null(kept);
@@ -719,6 +768,28 @@ WHOLE_TEST(table, a_half_published_split_is_finished)
     cr_assert_eq(sum_of_pages(), 2);
     assert_table_valid(&fixture);
     assert_sees_numbers(0, PAGE_ENTRIES / 2);
+}
+
+/* What is above the deepest level is made anew of it, and so is which level to ask: whatever they say. */
+WHOLE_TEST(table, upper_levels_of_the_directory_are_made_anew)
+{
+    uint32_t level;
+
+    reopen((size_t)16 << 20, SHARDS);
+    put_numbers(MANY * 4);
+    level = table_root(table)->directory_level;
+    cr_assert_gt(level, 1);
+    for (size_t node = 0; node < directory_first_node(table, 0); node++)
+        atomic_store(&directory_nodes(table)[node], UINT32_MAX);
+    atomic_store(&table_root(table)->directory_level, UINT32_MAX);
+
+    table_forget_level(table);
+    for (unsigned shard = 0; shard < SHARDS; shard++)
+        table_repair_directory(table, shard);
+
+    cr_assert_eq(table_root(table)->directory_level, level);
+    assert_table_valid(&fixture);
+    assert_sees_numbers(0, MANY * 4);
 }
 
 WHOLE_TEST(table, a_half_published_rehash_is_finished)

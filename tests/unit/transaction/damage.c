@@ -95,6 +95,11 @@ _Atomic uint32_t *directory(unsigned shard)
     return directory_of(&engine->table, shard);
 }
 
+_Atomic uint32_t *directory_node(size_t node)
+{
+    return directory_nodes(&engine->table) + node;
+}
+
 _Atomic uint32_t *directory_end_of_first_page(unsigned shard)
 {
     size_t count = (size_t)1 << engine->table.directory_depth;

@@ -45,6 +45,8 @@ struct page *page_of(const char *key);
 /* The first place of a shard's directory, and the last one that names the same page as the first. */
 _Atomic uint32_t *directory(unsigned shard);
 _Atomic uint32_t *directory_end_of_first_page(unsigned shard);
+/* A node of the directory, on any level, by its number. */
+_Atomic uint32_t *directory_node(size_t node);
 /* The chunk that an entry of the directory names. */
 uint32_t chunk_named(const _Atomic uint32_t *entry);
 /* Enters another depth there. */

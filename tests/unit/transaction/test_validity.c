@@ -197,6 +197,8 @@ static struct chunk_info *info_with_room(void)
 
 /* --- damages --- */
 
+#define LEVELS_DISAGREE "a level of the directory disagrees with the one below it"
+
 #define DAMAGES(DAMAGE)                                                                                               \
     DAMAGE(magic, "wrong magic", header()->magic++)                                                                   \
     DAMAGE(format_version, "other format version", header()->format_version++)                                        \
@@ -294,6 +296,14 @@ static struct chunk_info *info_with_room(void)
            directory_set_depth(directory(0), 31))                                                                     \
     DAMAGE(directory_depth_at_a_pages_end, "a page's depth and prefix disagree with the directory",                   \
            directory_set_depth(directory_end_of_first_page(0), page_named(directory(0))->depth + 1))                  \
+    DAMAGE(directory_level_too_high, "a page is deeper than the level of the directory that is asked",                \
+           atomic_store(&table_root(&engine->table)->directory_level, 0))                                             \
+    DAMAGE(directory_level_of_none, "there is no such level of the directory",                                        \
+           atomic_store(&table_root(&engine->table)->directory_level, engine->table.directory_depth + 1))             \
+    DAMAGE(directory_level_of_shards, LEVELS_DISAGREE, atomic_fetch_xor(directory_node(2), 1))                        \
+    DAMAGE(directory_level_below_it, LEVELS_DISAGREE, atomic_fetch_xor(directory_node(5), 1))                         \
+    DAMAGE(directory_level_above_the_last, LEVELS_DISAGREE,                                                           \
+           atomic_fetch_xor(directory_node(directory_count() * 3 / 2 - 1), 1))                                        \
     DAMAGE(directory_and_page_too_deep, "a page's depth and prefix disagree with the directory", all_too_deep())      \
     DAMAGE(page_replaced, "a page's depth and prefix disagree with the directory",                                    \
            atomic_store(&page_of(plain)->replaced_by, 1))                                                             \
