@@ -136,9 +136,10 @@ struct block_ref allocator_take(struct segment *segment, struct allocator *alloc
     return block;
 }
 
-static size_t offset_in_chunk(const struct segment *segment, struct block_ref block)
+/* 32 bits: they are divided, by every block that is given back. */
+static uint32_t offset_in_chunk(const struct segment *segment, struct block_ref block)
 {
-    return ((size_t)block.units * REFERENCE_UNIT_BYTES - segment->chunks_offset) % CHUNK_BYTES;
+    return (uint32_t)(((size_t)block.units * REFERENCE_UNIT_BYTES - segment->chunks_offset) % CHUNK_BYTES);
 }
 
 void allocator_give(struct segment *segment, struct allocator *allocator, struct block_ref block)
@@ -153,7 +154,7 @@ void allocator_give(struct segment *segment, struct allocator *allocator, struct
     word = chunk_owner(segment, chunk);
     REQUIRE(chunk_owner_kind(word) == CHUNK_BLOCK);
     class = chunk_owner_class(word);
-    index = (unsigned)(offset_in_chunk(segment, block) / segment->classes.bytes[class]);
+    index = offset_in_chunk(segment, block) / segment->classes.bytes[class];
     info = &segment->infos[chunk.number];
     *free_link(segment, chunk, class, index) = info->free_head;
     info->free_head = (uint16_t)(index + 1);
@@ -172,7 +173,7 @@ bool allocator_block_is_valid(const struct segment *segment, unsigned owner, str
 {
     struct chunk_ref chunk = block_chunk(segment, block);
     uint32_t word;
-    size_t offset;
+    uint32_t offset;
     unsigned class;
 
     if (chunk_ref_is_none(chunk) || !chunk_ref_is_inside(segment, chunk))

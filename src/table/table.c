@@ -164,7 +164,7 @@ static size_t entry_index(const struct table *table, const struct page *page, ui
 
 /* Steps P1 to P4 of src/table/README.md, each a store, all idempotent. Returns the version that was the newest (none:
  * none, or this one already). */
-static struct block_ref publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref ref,
+static inline struct block_ref publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref ref,
                                 uint64_t time, struct table_place place, bool *was_absent)
 {
     struct version *version = version_at(table->segment, ref);

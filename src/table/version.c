@@ -13,13 +13,19 @@ static size_t align_number(size_t bytes)
     return (bytes + sizeof(uint32_t) - 1) / sizeof(uint32_t) * sizeof(uint32_t);
 }
 
+/* It has no value chunks: what most are, and easier to say. */
+static inline bool is_one_block(size_t key_size, size_t value_size)
+{
+    return sizeof(struct version) + key_size + value_size <= CHUNK_BYTES;
+}
+
 static struct version_shape shape_of(size_t key_size, size_t value_size)
 {
     struct version_shape shape = {0};
     size_t fixed = sizeof(struct version) + key_size;
     size_t rest;
 
-    if (fixed + value_size <= CHUNK_BYTES) {
+    if (is_one_block(key_size, value_size)) {
         shape.rest_offset = fixed;
         shape.block_bytes = fixed + value_size;
         return shape;
@@ -96,7 +102,7 @@ struct block_ref version_reserve(struct segment *segment, struct allocator *allo
     version->value_size = (uint32_t)value_size;
     version->key_size = (uint16_t)key.size;
     version->is_deleted = 0;
-    memcpy(version + 1, key.data, key.size);
+    bytes_copy_few((unsigned char *)(version + 1), key.data, key.size);
     return ref;
 }
 
@@ -121,6 +127,11 @@ void version_fill(struct segment *segment, struct block_ref ref, size_t offset, 
     const struct version *version = version_at(segment, ref);
 
     REQUIRE(offset <= version->value_size && bytes.size <= version->value_size - offset);
+    if (bytes.size > 0 && is_one_block(version->key_size, version->value_size)) {
+        memcpy((unsigned char *)version_at(segment, ref) + sizeof(*version) + version->key_size + offset, bytes.data,
+               bytes.size);
+        return;
+    }
     while (bytes.size > 0) {
         struct bytes piece = version_piece(segment, version, offset);
         size_t size = piece.size < bytes.size ? piece.size : bytes.size;
@@ -134,10 +145,13 @@ void version_fill(struct segment *segment, struct block_ref ref, size_t offset, 
 void version_release(struct segment *segment, struct allocator *allocator, struct block_ref ref)
 {
     const struct version *version = version_at(segment, ref);
-    struct version_shape parts = shape(version);
 
-    for (size_t i = 0; i < parts.chunk_count; i++)
-        chunk_release(segment, (struct chunk_ref){chunk_numbers(version, &parts)[i]});
+    if (!is_one_block(version->key_size, version->value_size)) {
+        struct version_shape parts = shape(version);
+
+        for (size_t i = 0; i < parts.chunk_count; i++)
+            chunk_release(segment, (struct chunk_ref){chunk_numbers(version, &parts)[i]});
+    }
     allocator_give(segment, allocator, ref);
 }
 

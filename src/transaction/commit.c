@@ -61,14 +61,12 @@ static enum status commit_lock_shards(struct commit *commit)
 
 /* C1a. Under the shards' locks: before, a LOCKING transaction could get a key and read it between this look and the commit, which
  * it would then undo. */
-static bool commit_meets_key_lock(struct commit *commit)
+static inline bool commit_meets_key_lock(struct engine *engine, struct commit_request *request)
 {
-    struct commit_request *request = commit->request;
-
-    if (request->owns_its_keys || !key_locks_exist(commit->engine))
+    if (request->owns_its_keys || !key_locks_exist(engine))
         return false;
     for (size_t i = 0; i < request->count; i++)
-        if (key_lock_is_foreign(commit->engine, request->owner, request->writes[i].hash)) {
+        if (key_lock_is_foreign(engine, request->owner, request->writes[i].hash)) {
             request->awaited_hash = request->writes[i].hash;
             return true;
         }
@@ -124,27 +122,21 @@ static enum status commit_validate(struct commit *commit)
     return STATUS_OK;
 }
 
-/* Finds what each write meets; a DEL of what is not there drops out. */
-static void writes_resolve(struct commit *commit)
+/* Finds what a write meets; a DEL of what is not there drops out. */
+static inline void write_resolve(const struct table *table, struct commit_write *write)
 {
-    const struct table *table = &commit->engine->table;
-
-    for (size_t i = 0; i < commit->request->count; i++) {
-        struct commit_write *write = &commit->request->writes[i];
-
-        write->place = table_find_place(table, write->shard, write->hash, write->key);
-        write->effect = write->kind;
-        if (write->kind != REDO_DEL)
-            continue;
-        if (block_ref_is_none(write->place.newest) ||
-            atomic_load(&version_at(table->segment, write->place.newest)->end) != TIME_INFINITE)
-            write->effect = REDO_NONE;
-        else
-            write->version = write->place.newest;
-    }
+    write->place = table_find_place(table, write->shard, write->hash, write->key);
+    write->effect = write->kind;
+    if (write->kind != REDO_DEL)
+        return;
+    if (block_ref_is_none(write->place.newest) ||
+        atomic_load(&version_at(table->segment, write->place.newest)->end) != TIME_INFINITE)
+        write->effect = REDO_NONE;
+    else
+        write->version = write->place.newest;
 }
 
-static bool is_insert(const struct commit_write *write)
+static inline bool is_insert(const struct commit_write *write)
 {
     return write->kind == REDO_PUT && block_ref_is_none(write->place.newest);
 }
@@ -186,18 +178,17 @@ static enum status page_room_reserve(struct commit *commit)
     return STATUS_OK;
 }
 
-static void value_fill(const struct commit *commit, const struct commit_write *write)
+static inline void value_fill(struct segment *segment, const struct transaction_log *log, const struct commit_write *write)
 {
-    struct segment *segment = commit->engine->segment;
     size_t offset = 0;
 
-    if (commit->request->log == NULL) {
+    if (log == NULL) {
         version_fill(segment, write->version, 0, write->value);
         return;
     }
     while (offset < write->value_size) {
-        struct bytes piece = transaction_log_piece(commit->request->log, segment, write->value_position + offset,
-                                                   write->value_size - offset);
+        struct bytes piece =
+            transaction_log_piece(log, segment, write->value_position + offset, write->value_size - offset);
 
         version_fill(segment, write->version, offset, piece);
         offset += piece.size;
@@ -225,10 +216,15 @@ static bool redo_chunk_append(struct commit *commit)
     return true;
 }
 
+static inline struct redo_entry redo_entry_of(const struct commit_write *write)
+{
+    return (struct redo_entry){write->version.units, (uint16_t)write->shard, (uint16_t)write->effect};
+}
+
 /* The record is IDLE still, so what its entries say counts for nobody yet. */
 static enum status redo_append(struct commit *commit, const struct commit_write *write)
 {
-    struct redo_entry entry = {write->version.units, (uint16_t)write->shard, (uint16_t)write->effect};
+    struct redo_entry entry = redo_entry_of(write);
     size_t in_chunks = commit->redo_count - SLOT_REDO_BUILT_IN;
 
     if (commit->redo_count < SLOT_REDO_BUILT_IN) {
@@ -252,14 +248,15 @@ static void redo_chunks_release(struct segment *segment, struct chunk_ref chunk)
     }
 }
 
-static enum status version_reserve_for(struct commit *commit, struct commit_write *write)
+static inline enum status version_reserve_for(struct engine *engine, const struct transaction_log *log,
+                                       struct commit_write *write)
 {
     if (write->kind != REDO_PUT)
         return STATUS_OK;
-    write->version = table_reserve(&commit->engine->table, write->shard, write->key, write->value_size);
+    write->version = table_reserve(&engine->table, write->shard, write->key, write->value_size);
     if (block_ref_is_none(write->version))
         return STATUS_OUT_OF_MEMORY;
-    value_fill(commit, write);
+    value_fill(engine->segment, log, write);
     return STATUS_OK;
 }
 
@@ -278,14 +275,16 @@ static void commit_unreserve(struct commit *commit)
 /* C3. Versions filled, room on the pages, redo entries: nothing after this can fail. */
 static enum status commit_reserve(struct commit *commit)
 {
+    const struct commit_request *request = commit->request;
     enum status status;
 
-    writes_resolve(commit);
+    for (size_t i = 0; i < request->count; i++)
+        write_resolve(&commit->engine->table, &request->writes[i]);
     status = page_room_reserve(commit);
-    for (size_t i = 0; status == STATUS_OK && i < commit->request->count; i++) {
-        struct commit_write *write = &commit->request->writes[i];
+    for (size_t i = 0; status == STATUS_OK && i < request->count; i++) {
+        struct commit_write *write = &request->writes[i];
 
-        status = version_reserve_for(commit, write);
+        status = version_reserve_for(commit->engine, request->log, write);
         if (status == STATUS_OK && write->effect != REDO_NONE) {
             status = redo_append(commit, write);
             commit->written |= shard_bit(write->shard);
@@ -297,21 +296,28 @@ static enum status commit_reserve(struct commit *commit)
 }
 
 /* C4. Holding every lock: earlier, and a snapshot would see half of this commit. */
-static uint64_t commit_tick(const struct commit *commit)
+static inline uint64_t commit_tick(const struct engine *engine)
 {
-    return atomic_fetch_add(&commit->engine->segment->header->clock, 1) + 1;
+    return atomic_fetch_add(&engine->segment->header->clock, 1) + 1;
 }
 
 /* C5. The last store is the commit point. */
-static void commit_mark(struct commit *commit, uint64_t time)
+static inline void commit_mark(struct commit_record *record, struct chunk_ref redo_chunk, uint32_t redo_count, uint64_t shards,
+                        uint64_t time)
 {
-    struct commit_record *record = commit->record;
-
     INVARIANT(atomic_load_explicit(&record->word, memory_order_relaxed) == 0);
-    atomic_store_explicit(&record->redo_chunk, commit->redo_first.number, memory_order_release);
-    atomic_store_explicit(&record->redo_count, commit->redo_count, memory_order_release);
-    atomic_store_explicit(&record->pending, commit->written, memory_order_release);
+    atomic_store_explicit(&record->redo_chunk, redo_chunk.number, memory_order_release);
+    atomic_store_explicit(&record->redo_count, redo_count, memory_order_release);
+    atomic_store_explicit(&record->pending, shards, memory_order_release);
     atomic_store_explicit(&record->word, time << 1 | 1, memory_order_release);
+}
+
+static inline void write_publish(struct table *table, const struct commit_write *write, uint64_t time)
+{
+    if (write->effect == REDO_PUT)
+        table_publish_at(table, write->shard, write->hash, write->version, time, write->place);
+    else if (write->effect == REDO_DEL)
+        table_end(table, write->shard, write->version, time);
 }
 
 static void shard_publish(struct commit *commit, unsigned shard, size_t *next, uint64_t time)
@@ -320,14 +326,8 @@ static void shard_publish(struct commit *commit, unsigned shard, size_t *next, u
     struct table *table = &commit->engine->table;
     unsigned writes = 0;
 
-    for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++) {
-        const struct commit_write *write = &request->writes[*next];
-
-        if (write->effect == REDO_PUT)
-            table_publish_at(table, shard, write->hash, write->version, time, write->place);
-        else if (write->effect == REDO_DEL)
-            table_end(table, shard, write->version, time);
-    }
+    for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++)
+        write_publish(table, &request->writes[*next], time);
     if ((commit->written & shard_bit(shard)) == 0)
         return;
     /* Only this process, or the heir of this very lock, changes the bit. */
@@ -350,12 +350,12 @@ static void commit_publish(struct commit *commit, uint64_t time)
 }
 
 /* C7. IDLE first: a stale word beside a fresh `pending` would publish what is not committed, at an old time. */
-static void commit_finish(struct commit *commit)
+static inline void commit_finish(struct segment *segment, struct commit_record *record, struct chunk_ref redo_chunk)
 {
-    atomic_store_explicit(&commit->record->word, 0, memory_order_release);
-    atomic_store_explicit(&commit->record->redo_chunk, 0, memory_order_release);
-    atomic_store_explicit(&commit->record->redo_count, 0, memory_order_release);
-    redo_chunks_release(commit->engine->segment, commit->redo_first);
+    atomic_store_explicit(&record->word, 0, memory_order_release);
+    atomic_store_explicit(&record->redo_chunk, 0, memory_order_release);
+    atomic_store_explicit(&record->redo_count, 0, memory_order_release);
+    redo_chunks_release(segment, redo_chunk);
 }
 
 /* STATUS_LOCK_TIMEOUT: it must wait for the key of awaited_hash. */
@@ -372,7 +372,7 @@ static enum status commit_attempt(struct participant *participant, struct commit
 
     if (status != STATUS_OK)
         return status;
-    if (commit_meets_key_lock(&commit)) {
+    if (commit_meets_key_lock(commit.engine, request)) {
         shards_unlock(&commit);
         return STATUS_LOCK_TIMEOUT;
     }
@@ -386,22 +386,82 @@ static enum status commit_attempt(struct participant *participant, struct commit
         shards_unlock(&commit);
         return status;
     }
-    time = commit_tick(&commit);
-    commit_mark(&commit, time);
+    time = commit_tick(commit.engine);
+    commit_mark(commit.record, commit.redo_first, commit.redo_count, commit.written, time);
     commit_publish(&commit, time);
-    commit_finish(&commit);
+    commit_finish(commit.engine->segment, commit.record, commit.redo_first);
     participant->times = (struct transaction_times){.snapshot = request->snapshot, .commit = time};
     return STATUS_OK;
 }
 
-static enum status commit_find_memory(struct participant *participant, struct commit_request *request)
+/* --- a single command: the same steps for one write of one shard, with nothing read before --- */
+
+/* C3. */
+static enum status single_reserve(struct engine *engine, struct commit_write *write)
 {
-    enum status status = commit_attempt(participant, request);
+    enum status status = STATUS_OK;
+    bool has_room;
+
+    write_resolve(&engine->table, write);
+    has_room = !is_insert(write);
+    while (status == STATUS_OK && !has_room)
+        status = table_make_room(&engine->table, write->shard, write->hash, 1, &has_room);
+    return status == STATUS_OK ? version_reserve_for(engine, NULL, write) : status;
+}
+
+/* C4 to C7. */
+static uint64_t single_publish(struct engine *engine, struct commit_record *record, const struct commit_write *write)
+{
+    const struct chunk_ref no_chunk = {0};
+    uint64_t time;
+
+    record->built_in[0] = redo_entry_of(write);
+    time = commit_tick(engine);
+    commit_mark(record, no_chunk, 1, shard_bit(write->shard), time);
+    write_publish(&engine->table, write, time);
+    atomic_store_explicit(&record->pending, 0, memory_order_release);
+    (void)table_clean(&engine->table, write->shard, CLEAN_PER_WRITE + CLEAN_MIN);
+    shard_release(engine, write->shard);
+    commit_finish(engine->segment, record, no_chunk);
+    return time;
+}
+
+static enum status single_attempt(struct participant *participant, struct commit_request *request)
+{
+    struct engine *engine = participant->engine;
+    struct commit_write *write = request->writes;
+    enum status status = shard_acquire(engine, write->shard);
+
+    if (status != STATUS_OK)
+        return status;
+    status = commit_meets_key_lock(engine, request) ? STATUS_LOCK_TIMEOUT : single_reserve(engine, write);
+    if (status == STATUS_OK && write->effect != REDO_NONE) {
+        participant->times = (struct transaction_times){
+            .commit = single_publish(engine, &participant->slot->commit, write),
+        };
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK)
+        participant->times.snapshot = atomic_load(&engine->segment->header->clock);
+    shard_release(engine, write->shard);
+    return status;
+}
+
+/* --- again --- */
+
+static inline enum status commit_once(struct participant *participant, struct commit_request *request)
+{
+    return request->log == NULL ? single_attempt(participant, request) : commit_attempt(participant, request);
+}
+
+static inline enum status commit_find_memory(struct participant *participant, struct commit_request *request)
+{
+    enum status status = commit_once(participant, request);
 
     for (unsigned attempt = 1; status == STATUS_OUT_OF_MEMORY && attempt < MEMORY_ATTEMPTS_MAX; attempt++) {
         if (!engine_reclaim(participant->engine))
             break;
-        status = commit_attempt(participant, request);
+        status = commit_once(participant, request);
     }
     return status;
 }

@@ -22,7 +22,7 @@ struct commit_write {
 struct commit_request {
     struct commit_write *writes; /* ascending by hash, each key once */
     size_t count;
-    const struct transaction_log *log;  /* NULL: the values stand in writes */
+    const struct transaction_log *log;  /* NULL: a single command, with one write that has its value; nothing of reads or scans */
     const struct read_set *reads;       /* NULL: nothing to validate */
     uint64_t scanned_shards;
     uint64_t snapshot;

@@ -60,7 +60,7 @@ static void change_begin(struct shard *shard)
 }
 
 /* The lock is held, as result says: repairs the shard if it was inherited, gives it back if it is set aside. */
-static enum status shard_enter(struct engine *engine, unsigned number, enum mutex_result result)
+static inline enum status shard_enter(struct engine *engine, unsigned number, enum mutex_result result)
 {
     struct shard *shard = table_shard(&engine->table, number);
 

@@ -186,6 +186,22 @@ static const char *sees_all_or_nothing(struct scene *scene, enum status act_answ
     return x == y ? validity(scene) : "a snapshot sees half a commit";
 }
 
+/* Before it or after it, and so it stays. */
+static const char *sees_the_same_x(struct scene *scene, enum status act_answer)
+{
+    int x;
+
+    if (act_answer != STATUS_OK)
+        return "the PUT fails";
+    if (!has_met)
+        return NULL;
+    x = size_seen(scene->author, others_transaction, scene, key_x(scene));
+    transaction_rollback(scene->author, others_transaction);
+    if (x != 10 && x != 20)
+        return "a snapshot sees what nobody wrote";
+    return x_at_meeting == 0 || x_at_meeting == x ? validity(scene) : "a snapshot changes under its reader";
+}
+
 /* --- of two that each read what the other writes, one must lose --- */
 
 static void reads_x_writes_y(struct performer *performer)
@@ -641,6 +657,8 @@ static void begins_anew_and_overwrites(struct scene *scene)
 
 const struct meeting meetings[] = {
     {"locking_meets_put", x_to_be_written, NULL, writes_x, locks_x_if_it_can, x_has_stayed, 7},
+    {"locking_meets_commit", x_to_be_written, begins_and_writes, commits, locks_x_if_it_can, x_has_stayed, 13},
+    {"snapshot_meets_put", x_to_be_written, NULL, writes_x, reads_x_if_it_can, sees_the_same_x, 0},
     {"snapshot_meets_commit", x_and_y_to_be_written, begins_and_writes, commits, reads_x_if_it_can, sees_all_or_nothing,
      0},
     {"commit_meets_commit", y_to_be_written, reads_x_writes_y, commits, commits_or_waits, one_loses, 0},
