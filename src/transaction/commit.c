@@ -2,9 +2,9 @@
  * model (spec/engine.pml) uses their names. */
 #include "commit.h"
 
-/* Ended versions cleaned beside each write: more than one, so that a queue shrinks. */
-#define CLEAN_PER_WRITE 2u
-#define CLEAN_MIN 2u
+/* From so many ended versions of a shard on, each write cleans up to CLEAN_AT_BACKLOG of them, so that the queue shrinks. */
+#define CLEAN_BACKLOG 16u
+#define CLEAN_AT_BACKLOG 4u
 
 struct commit {
     struct participant *participant;
@@ -320,6 +320,13 @@ static inline void write_publish(struct table *table, const struct commit_write 
         table_end(table, write->shard, write->version, time);
 }
 
+/* How many ended versions to clean beside so many writes. As many as they end themselves, as a rule: then a queue seldom runs dry,
+ * and the processor guesses right how many it will be. */
+static inline unsigned clean_count(const struct shard *shard, unsigned writes)
+{
+    return shard->garbage_count < CLEAN_BACKLOG ? writes : writes * CLEAN_AT_BACKLOG;
+}
+
 static void shard_publish(struct commit *commit, unsigned shard, size_t *next, uint64_t time)
 {
     const struct commit_request *request = commit->request;
@@ -333,7 +340,7 @@ static void shard_publish(struct commit *commit, unsigned shard, size_t *next, u
     /* Only this process, or the heir of this very lock, changes the bit. */
     commit->written &= ~shard_bit(shard);
     atomic_store_explicit(&commit->record->pending, commit->written, memory_order_release);
-    (void)table_clean(table, shard, writes * CLEAN_PER_WRITE + CLEAN_MIN);
+    (void)table_clean(table, shard, clean_count(table_shard(table, shard), writes));
 }
 
 /* C6. Per shard: publish, clear the bit, unlock. */
@@ -420,7 +427,7 @@ static uint64_t single_publish(struct engine *engine, struct commit_record *reco
     commit_mark(record, no_chunk, 1, shard_bit(write->shard), time);
     write_publish(&engine->table, write, time);
     atomic_store_explicit(&record->pending, 0, memory_order_release);
-    (void)table_clean(&engine->table, write->shard, CLEAN_PER_WRITE + CLEAN_MIN);
+    (void)table_clean(&engine->table, write->shard, clean_count(table_shard(&engine->table, write->shard), 1));
     shard_release(engine, write->shard);
     commit_finish(engine->segment, record, no_chunk);
     return time;
