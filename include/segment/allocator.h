@@ -13,11 +13,12 @@
 
 #include "segment/segment.h"
 
-/* In shared memory, one per shard, under the shard's lock. */
+/* In shared memory, one per shard, under the shard's lock. What every PUT of a short value stores here lies in the cache line that
+ * begins before it (struct shard). */
 struct allocator {
-    uint32_t partial[SIZE_CLASS_COUNT_MAX]; /* first chunk of each class with a free block, 0: none */
     uint32_t block_count;                   /* blocks in use */
     uint32_t chunk_count;                   /* chunks of blocks owned */
+    uint32_t partial[SIZE_CLASS_COUNT_MAX]; /* first chunk of each class with a free block, 0: none */
 };
 
 void size_classes_init(struct size_classes *classes);
