@@ -10,7 +10,8 @@
  * Settings: SLOTS and WORKER_0.. (workloads of engine_script.pml), DEATHS=n, HORIZON=n (a housekeeper that advances the
  * horizon step by step and cleans, n times), HORIZON_IN_COMMIT (at once, beside each clean-up), EXPIRY=n (transactions
  * that may be expired), SCARCE=n (commits that find no memory at first), SET_ASIDE (an heir may set its shard aside),
- * WATCH=p (only property p is looked at). */
+ * REUSE (commits take the blocks of what is over before their commit point, recipe G'), WATCH=p (only property p is
+ * looked at). */
 
 /* --- sizes --- */
 #ifndef SLOTS

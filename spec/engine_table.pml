@@ -221,6 +221,52 @@ inline table_clean(s_) {
     }
 }
 
+#ifdef REUSE
+/* G'. More than the code does: all that it may, whatever is wanted. What is free is used again by C3. */
+inline garbage_reuse(s_) {
+#ifdef HORIZON_IN_COMMIT
+    horizon_advance_at_once();
+#endif
+    PROTECTED {
+        h = horizon;
+        v = blocks_begin(s_);
+        do
+#ifdef FLAW_REUSES_THE_DELETED
+        :: v < blocks_end(s_) && version[v].queued && is_over(v, h) -> d_step { version_free(v) }; v++
+        :: v < blocks_end(s_) && !(version[v].queued && is_over(v, h)) -> v++
+#else
+#ifdef FLAW_REUSES_THE_SEEN
+        :: v < blocks_end(s_) && version[v].queued && !version[v].is_deleted -> d_step { version_free(v) }; v++
+        :: v < blocks_end(s_) && !(version[v].queued && !version[v].is_deleted) -> v++
+#else
+        :: v < blocks_end(s_) && version[v].queued && !version[v].is_deleted && is_over(v, h) ->
+            d_step { version_free(v) };
+            v++
+        :: v < blocks_end(s_) && !(version[v].queued && !version[v].is_deleted && is_over(v, h)) -> v++
+#endif
+#endif
+        :: v == blocks_end(s_) -> break
+        od;
+        h = 0;
+        v = 0
+    }
+}
+
+inline garbage_reuse_all() {
+    s = 0;
+    do
+    :: s < SHARDS ->
+        if
+        :: needed & bit_of(s) -> garbage_reuse(s)
+        :: else
+        fi;
+        s++
+    :: else -> break
+    od;
+    s = 0
+}
+#endif
+
 /* --- after a death --- */
 
 #if DEATHS

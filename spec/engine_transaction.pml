@@ -706,7 +706,11 @@ attempt:
     commit_lock_shards();
     commit_validate(i_);
     if
-    :: ok -> commit_reserve(i_)
+    :: ok ->
+#ifdef REUSE
+        garbage_reuse_all();
+#endif
+        commit_reserve(i_)
     :: else -> w = 0
     fi;
     if

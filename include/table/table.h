@@ -127,7 +127,7 @@ bool table_look(const struct table *table, uint64_t hash, struct bytes key, uint
 enum status table_look_value(const struct table *table, uint64_t hash, struct bytes key, unsigned char *copy, size_t *size);
 
 /* Begin to fetch what the next access to a key will look at, one when the one before is there: the shard's entry of the
- * directory; the place on the key's page; its version. Hints, without the lock. */
+ * directory; the place on the key's page; its version, and the block that a new one would take. Hints, without the lock. */
 void table_prefetch_directory(const struct table *table, uint64_t hash);
 void table_prefetch_place(const struct table *table, uint64_t hash);
 void table_prefetch_version(const struct table *table, uint64_t hash);

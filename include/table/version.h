@@ -56,6 +56,13 @@ static inline bool version_is_inside(const struct segment *segment, struct block
 struct block_ref version_reserve(struct segment *segment, struct allocator *allocator, unsigned shard,
                                  struct bytes key, size_t value_size);
 
+/* Whether a version of these sizes would get a block of the same size class, and neither of them has value chunks. */
+bool version_has_room_for(const struct segment *segment, struct block_ref ref, size_t key_size, size_t value_size);
+
+/* Makes the block of a version that nobody can see any more, and that has room for it, one for this key and value, as
+ * version_reserve would leave it. The caller holds the shard's lock. */
+void version_reuse(const struct segment *segment, struct block_ref ref, struct bytes key, size_t value_size);
+
 /* Copies bytes into the value from offset on. */
 void version_fill(struct segment *segment, struct block_ref ref, size_t offset, struct bytes bytes);
 

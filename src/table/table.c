@@ -121,6 +121,10 @@ static struct block_ref version_of_entry(const struct page *page, size_t index)
 
 struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size)
 {
+    struct block_ref used = garbage_reuse(table, shard, key, value_size);
+
+    if (!block_ref_is_none(used))
+        return used;
     return version_reserve(table->segment, &table_shard(table, shard)->allocator, shard, key, value_size);
 }
 

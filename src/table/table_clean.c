@@ -42,6 +42,35 @@ static void deleted_unlink(struct table *table, unsigned shard_number, struct bl
     atomic_fetch_sub_explicit(&shard->entry_count, 1, memory_order_relaxed);
 }
 
+/* G1, before it or behind it nobody else looks. */
+static inline void garbage_pop(struct shard *shard, const struct version *first)
+{
+    shard->garbage_head = first->garbage_next;
+    if (shard->garbage_head == 0)
+        shard->garbage_tail = 0;
+    shard->garbage_count--;
+}
+
+/* A deleted version may still be what its key's entry names. The horizon: as below. */
+static inline bool is_over(const struct table *table, const struct version *version)
+{
+    return version->is_deleted == 0 &&
+           atomic_load_explicit(&version->end, memory_order_relaxed) <= atomic_load(&table->segment->header->horizon);
+}
+
+struct block_ref garbage_reuse(struct table *table, unsigned shard_number, struct bytes key, size_t value_size)
+{
+    struct shard *shard = table_shard(table, shard_number);
+    struct block_ref ref = {shard->garbage_head};
+
+    if (block_ref_is_none(ref) || !is_over(table, version_at(table->segment, ref)) ||
+        !version_has_room_for(table->segment, ref, key.size, value_size))
+        return (struct block_ref){0};
+    garbage_pop(shard, version_at(table->segment, ref));
+    version_reuse(table->segment, ref, key, value_size);
+    return ref;
+}
+
 /* The horizon is read under the lock, so it is not behind one that freed versions of this shard before. */
 unsigned table_clean(struct table *table, unsigned shard_number, unsigned max)
 {
@@ -55,10 +84,7 @@ unsigned table_clean(struct table *table, unsigned shard_number, unsigned max)
 
         if (atomic_load_explicit(&version->end, memory_order_relaxed) > horizon)
             break;
-        shard->garbage_head = version->garbage_next;
-        if (shard->garbage_head == 0)
-            shard->garbage_tail = 0;
-        shard->garbage_count--;
+        garbage_pop(shard, version);
         if (version->is_deleted)
             deleted_unlink(table, shard_number, ref, horizon);
         version_release(table->segment, &shard->allocator, ref);

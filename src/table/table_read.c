@@ -206,17 +206,23 @@ static struct block_ref version_guess(const struct page_seen *seen)
     return (struct block_ref){0};
 }
 
+static inline void version_prefetch(const struct segment *segment, struct block_ref ref)
+{
+    const struct version *version = version_at(segment, ref);
+
+    if (block_ref_is_none(ref))
+        return;
+    __builtin_prefetch(version);
+    __builtin_prefetch((const unsigned char *)version + CACHE_LINE_BYTES);
+}
+
 void table_prefetch_version(const struct table *table, uint64_t hash)
 {
+    const struct shard *shard = table_shard(table, table_shard_of(table, hash));
     struct page_seen seen = page_see(table, hash);
-    struct block_ref guess = {0};
 
     if (seen.page != NULL)
-        guess = version_guess(&seen);
-    if (!block_ref_is_none(guess)) {
-        const struct version *version = version_at(table->segment, guess);
-
-        __builtin_prefetch(version);
-        __builtin_prefetch((const unsigned char *)version + CACHE_LINE_BYTES);
-    }
+        version_prefetch(table->segment, version_guess(&seen));
+    /* Whose block the next PUT of the shard will take (garbage_reuse). */
+    version_prefetch(table->segment, (struct block_ref){__atomic_load_n(&shard->garbage_head, __ATOMIC_RELAXED)});
 }

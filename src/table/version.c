@@ -79,6 +79,18 @@ static bool chunks_take(struct segment *segment, unsigned shard, uint32_t *numbe
     return true;
 }
 
+static inline void version_init(struct version *version, struct bytes key, size_t value_size)
+{
+    version->begin = 0;
+    atomic_store_explicit(&version->end, TIME_INFINITE, memory_order_relaxed);
+    atomic_store_explicit(&version->older, 0, memory_order_relaxed);
+    version->garbage_next = 0;
+    version->value_size = (uint32_t)value_size;
+    version->key_size = (uint16_t)key.size;
+    version->is_deleted = 0;
+    bytes_copy_few((unsigned char *)(version + 1), key.data, key.size);
+}
+
 struct block_ref version_reserve(struct segment *segment, struct allocator *allocator, unsigned shard,
                                  struct bytes key, size_t value_size)
 {
@@ -95,15 +107,26 @@ struct block_ref version_reserve(struct segment *segment, struct allocator *allo
         allocator_give(segment, allocator, ref);
         return (struct block_ref){0};
     }
-    version->begin = 0;
-    atomic_store_explicit(&version->end, TIME_INFINITE, memory_order_relaxed);
-    atomic_store_explicit(&version->older, 0, memory_order_relaxed);
-    version->garbage_next = 0;
-    version->value_size = (uint32_t)value_size;
-    version->key_size = (uint16_t)key.size;
-    version->is_deleted = 0;
-    bytes_copy_few((unsigned char *)(version + 1), key.data, key.size);
+    version_init(version, key, value_size);
     return ref;
+}
+
+bool version_has_room_for(const struct segment *segment, struct block_ref ref, size_t key_size, size_t value_size)
+{
+    const struct version *version = version_at(segment, ref);
+    size_t old_bytes = sizeof(*version) + version->key_size + version->value_size;
+    size_t new_bytes = sizeof(*version) + key_size + value_size;
+
+    if (old_bytes > CHUNK_BYTES || new_bytes > CHUNK_BYTES)
+        return false;
+    return old_bytes == new_bytes ||
+           allocator_block_bytes(segment, old_bytes) == allocator_block_bytes(segment, new_bytes);
+}
+
+void version_reuse(const struct segment *segment, struct block_ref ref, struct bytes key, size_t value_size)
+{
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX && is_one_block(key.size, value_size));
+    version_init(version_at(segment, ref), key, value_size);
 }
 
 struct bytes version_piece(const struct segment *segment, const struct version *version, size_t offset)

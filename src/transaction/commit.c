@@ -2,9 +2,9 @@
  * model (spec/engine.pml) uses their names. */
 #include "commit.h"
 
-/* From so many ended versions of a shard on, each write cleans up to CLEAN_AT_BACKLOG of them, so that the queue shrinks. */
+/* From so many ended versions of a shard on, each write cleans CLEAN_AT_BACKLOG of them more, so that the queue shrinks. */
 #define CLEAN_BACKLOG 16u
-#define CLEAN_AT_BACKLOG 4u
+#define CLEAN_AT_BACKLOG 3u
 
 struct commit {
     struct participant *participant;
@@ -320,17 +320,26 @@ static inline void write_publish(struct table *table, const struct commit_write 
         table_end(table, write->shard, write->version, time);
 }
 
-/* How many ended versions to clean beside so many writes. As many as they end themselves, as a rule: then a queue seldom runs dry,
- * and the processor guesses right how many it will be. */
-static inline unsigned clean_count(const struct shard *shard, unsigned writes)
+/* How many ended versions to clean beside so many writes. As a rule the queue is to stay as long as it was, so that it seldom runs
+ * dry, and the processor guesses right how many it will be: none where an overwrite took the block of one (recipe G'). */
+static inline unsigned clean_count(const struct shard *shard, uint32_t garbage_before, unsigned writes)
 {
-    return shard->garbage_count < CLEAN_BACKLOG ? writes : writes * CLEAN_AT_BACKLOG;
+    unsigned more = shard->garbage_count > garbage_before ? shard->garbage_count - garbage_before : 0;
+
+    return shard->garbage_count < CLEAN_BACKLOG ? more : more + writes * CLEAN_AT_BACKLOG;
+}
+
+static inline void clean_some(struct table *table, unsigned shard, unsigned count)
+{
+    if (count > 0)
+        (void)table_clean(table, shard, count);
 }
 
 static void shard_publish(struct commit *commit, unsigned shard, size_t *next, uint64_t time)
 {
     const struct commit_request *request = commit->request;
     struct table *table = &commit->engine->table;
+    uint32_t garbage_before = table_shard(table, shard)->garbage_count;
     unsigned writes = 0;
 
     for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++)
@@ -340,7 +349,7 @@ static void shard_publish(struct commit *commit, unsigned shard, size_t *next, u
     /* Only this process, or the heir of this very lock, changes the bit. */
     commit->written &= ~shard_bit(shard);
     atomic_store_explicit(&commit->record->pending, commit->written, memory_order_release);
-    (void)table_clean(table, shard, clean_count(table_shard(table, shard), writes));
+    clean_some(table, shard, clean_count(table_shard(table, shard), garbage_before, writes));
 }
 
 /* C6. Per shard: publish, clear the bit, unlock. */
@@ -417,8 +426,10 @@ static enum status single_reserve(struct engine *engine, struct commit_write *wr
 }
 
 /* C4 to C7. */
-static uint64_t single_publish(struct engine *engine, struct commit_record *record, const struct commit_write *write)
+static uint64_t single_publish(struct engine *engine, struct commit_record *record, const struct commit_write *write,
+                               uint32_t garbage_before)
 {
+    const struct shard *shard = table_shard(&engine->table, write->shard);
     const struct chunk_ref no_chunk = {0};
     uint64_t time;
 
@@ -427,7 +438,7 @@ static uint64_t single_publish(struct engine *engine, struct commit_record *reco
     commit_mark(record, no_chunk, 1, shard_bit(write->shard), time);
     write_publish(&engine->table, write, time);
     atomic_store_explicit(&record->pending, 0, memory_order_release);
-    (void)table_clean(&engine->table, write->shard, clean_count(table_shard(&engine->table, write->shard), 1));
+    clean_some(&engine->table, write->shard, clean_count(shard, garbage_before, 1));
     shard_release(engine, write->shard);
     commit_finish(engine->segment, record, no_chunk);
     return time;
@@ -438,13 +449,15 @@ static enum status single_attempt(struct participant *participant, struct commit
     struct engine *engine = participant->engine;
     struct commit_write *write = request->writes;
     enum status status = shard_acquire(engine, write->shard);
+    uint32_t garbage_before;
 
     if (status != STATUS_OK)
         return status;
+    garbage_before = table_shard(&engine->table, write->shard)->garbage_count;
     status = commit_meets_key_lock(engine, request) ? STATUS_LOCK_TIMEOUT : single_reserve(engine, write);
     if (status == STATUS_OK && write->effect != REDO_NONE) {
         participant->times = (struct transaction_times){
-            .commit = single_publish(engine, &participant->slot->commit, write),
+            .commit = single_publish(engine, &participant->slot->commit, write, garbage_before),
         };
         return STATUS_OK;
     }

@@ -208,6 +208,15 @@ static void put_that_cleans(struct scene *scene)
     scene_will_put(scene, scene_key_in(scene, 1, 0), 24);
 }
 
+/* Takes the block of a version that is over (G'), and leaves another in the queue. */
+static void put_that_takes_what_is_over(struct scene *scene)
+{
+    for (unsigned i = 0; i < 3; i++)
+        scene_put(scene, scene_key_in(scene, 1, 0), 24);
+    horizon_advance(scene->engine);
+    scene_will_put(scene, scene_key_in(scene, 1, 0), 24);
+}
+
 static void put_large(struct scene *scene)
 {
     some_keys(scene);
@@ -808,6 +817,7 @@ const struct operation operations[] = {
     {.name = "put/of_a_key_deleted_before", SMALL, .arrange = put_of_a_key_deleted_before_a_snapshot,
      .act = does_single},
     {.name = "put/that_cleans", SMALL, .arrange = put_that_cleans, .act = does_single},
+    {.name = "put/that_takes_what_is_over", SMALL, .arrange = put_that_takes_what_is_over, .act = does_single},
     {.name = "put/large", SMALL, .arrange = put_large, .act = does_single},
     {.name = "put/over_a_large_one", SMALL, .arrange = put_over_a_large_one, .act = does_single},
     {.name = "put/out_of_memory", SMALL, .arrange = put_out_of_memory, .act = does_single,
