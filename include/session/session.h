@@ -17,6 +17,7 @@
 #include "protocol/framing.h"
 #include "protocol/json_writer.h"
 #include "protocol/line_reader.h"
+#include "protocol/message.h"
 #include "session/counters.h"
 #include "session/session_transactions.h"
 #include "store/store.h"
@@ -46,6 +47,8 @@ struct session {
     struct session_transactions transactions;
     bool has_begun;  /* a line that was not blank was answered */
     bool is_closing; /* EXIT, QUIT, a browser, or no private memory: nothing is served any more */
+    struct message message; /* of the line that is answered. Last, and not on the stack: its text is seldom touched, and should
+                             * not lie between what always is */
 };
 
 enum session_state {

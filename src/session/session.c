@@ -17,7 +17,7 @@
 /* A line on its way to its reply. */
 struct errand {
     struct request request;
-    struct message message;
+    struct message *message; /* the session's */
     struct session_transaction *transaction; /* to which an error belongs; NULL: to none */
     size_t reply_offset;
 };
@@ -98,9 +98,10 @@ static void answer(struct session *session, struct line *line)
         answer_request(session, line, trimmed);
 }
 
-static void errand_init(struct errand *errand, const struct session *session)
+static void errand_init(struct errand *errand, struct session *session)
 {
-    message_init(&errand->message);
+    errand->message = &session->message;
+    message_init(errand->message);
     errand->request.verb = VERB_UNKNOWN;
     errand->transaction = NULL;
     errand->reply_offset = session->output.size;
@@ -125,14 +126,14 @@ static void answer_request(struct session *session, const struct line *line, str
     errand_init(&errand, session);
     is_named = names_transaction(session, trimmed, &id, &rest);
     has_ended = !find_transaction(session, is_named, id, &errand);
-    status = request_parse(text, rest.size, &errand.request, &errand.message);
+    status = request_parse(text, rest.size, &errand.request, errand.message);
     count_command(session, errand.request.verb);
     if (line->is_unfinished && is_no_command(status))
         status = refuse_tail(&errand);
     if (status == STATUS_OK && has_ended)
         status = refuse_ended(id, &errand);
     else if (status == STATUS_OK)
-        status = execute(session, &errand.request, errand.transaction, &errand.message);
+        status = execute(session, &errand.request, errand.transaction, errand.message);
     if (session->output.failed)
         status = refuse_unsayable(&errand);
     if (status != STATUS_OK)
@@ -183,21 +184,21 @@ static bool is_no_command(enum status status)
 /* Perhaps it was cut: then it matters little what is wrong with its beginning. */
 static enum status refuse_tail(struct errand *errand)
 {
-    message_add(&errand->message, "; no line end followed");
+    message_add(errand->message, "; no line end followed");
     return STATUS_SYNTAX;
 }
 
 static enum status refuse_ended(uint64_t id, struct errand *errand)
 {
-    message_add(&errand->message, "Transaction %ju has ended, nothing was run", (uintmax_t)id);
+    message_add(errand->message, "Transaction %ju has ended, nothing was run", (uintmax_t)id);
     return STATUS_UNKNOWN_TRANSACTION;
 }
 
 /* Only what reads can have so long a reply: nothing that was changed goes untold. */
 static enum status refuse_unsayable(struct errand *errand)
 {
-    message_init(&errand->message);
-    message_add(&errand->message, "The server has no memory for this reply");
+    message_init(errand->message);
+    message_add(errand->message, "The server has no memory for this reply");
     return STATUS_INTERNAL;
 }
 
@@ -212,7 +213,7 @@ static void answer_too_long(struct session *session, const struct line *line)
     (void)find_transaction(session, is_named, id, &errand);
     errand.request.verb = request_outline_verb(line->outline);
     count_command(session, errand.request.verb);
-    message_add(&errand.message, "Line of %ju bytes: the limit is %zu (--max-command)", (uintmax_t)line->bytes_total,
+    message_add(errand.message, "Line of %ju bytes: the limit is %zu (--max-command)", (uintmax_t)line->bytes_total,
                 session->config.command_bytes_max);
     refuse(session, &errand, STATUS_TOO_LARGE);
 }
@@ -244,7 +245,7 @@ static bool find_transaction(struct session *session, bool is_named, uint64_t id
 static void refuse(struct session *session, struct errand *errand, enum status status)
 {
     buffer_truncate(&session->output, errand->reply_offset);
-    reply_error(&session->output, session->config.dialect, status, message_bytes(&errand->message));
+    reply_error(&session->output, session->config.dialect, status, message_bytes(errand->message));
     session_counter_add(&session->config.counters->errors[status], 1);
     if (status == STATUS_NOT_FOUND || status == STATUS_TRANSACTION_OPEN)
         return;

@@ -145,14 +145,21 @@ struct bytes version_piece(const struct segment *segment, const struct version *
     return (struct bytes){(const unsigned char *)version + parts.rest_offset + (offset - in_chunks), left};
 }
 
+static inline void block_fill(unsigned char *place, struct bytes bytes)
+{
+    if (bytes.size <= VALUE_COPIED_BYTES_MAX)
+        bytes_copy_few(place, bytes.data, bytes.size);
+    else
+        memcpy(place, bytes.data, bytes.size);
+}
+
 void version_fill(struct segment *segment, struct block_ref ref, size_t offset, struct bytes bytes)
 {
     const struct version *version = version_at(segment, ref);
 
     REQUIRE(offset <= version->value_size && bytes.size <= version->value_size - offset);
-    if (bytes.size > 0 && is_one_block(version->key_size, version->value_size)) {
-        memcpy((unsigned char *)version_at(segment, ref) + sizeof(*version) + version->key_size + offset, bytes.data,
-               bytes.size);
+    if (is_one_block(version->key_size, version->value_size)) {
+        block_fill((unsigned char *)version_at(segment, ref) + sizeof(*version) + version->key_size + offset, bytes);
         return;
     }
     while (bytes.size > 0) {

@@ -1,8 +1,8 @@
-/* A session without a socket: session [--quick] [--keys N] [--depth N] [--verb get|put]
+/* A session without a socket: session [--quick] [--keys N] [--depth N | --store] [--verb get|put] [--memory MIB]
  *
  * Bursts of lines with random keys are fed to one session in this process, over a store
  * like a server's: GET and PUT, at 1 thousand, 100 thousand and 1 million keys, 1, 16 and
- * 64 lines in a burst (--keys, --depth, --verb: only these). The time is that of a line,
+ * 64 lines in a burst (--keys, --depth, --verb: only these; --store: the store alone). The time is that of a line,
  * from the bytes copied in (which for a server the system does) to those of the reply.
  * "store" is store_get and store_put with such keys, and no line around them.
  *
@@ -28,7 +28,8 @@
 #define ROWS_MAX 8u
 #define KEYS_MAX 10000000u
 #define STORE_BYTES ((size_t)64 << 20)
-#define STORE_BYTES_PER_KEY 256u /* about twice what is held */
+#define STORE_BYTES_PER_KEY 256u /* about twice what is held; --memory says another limit */
+#define STORE_MIB_MAX 65536u
 #define GET_REPLY_BYTES (sizeof("{\"status\": \"Ok\", \"result\": \"\"}\n") - 1 + IN_PROCESS_VALUE_BYTES)
 #define PUT_REPLY_BYTES (sizeof("{\"status\": \"Ok\"}\n") - 1)
 
@@ -54,14 +55,17 @@ struct bench {
 struct settings {
     uint64_t keys; /* 0: all of the table */
     unsigned depth; /* the same */
+    uint64_t memory_mib; /* 0: as the keys may need */
     unsigned slices;
+    bool only_store;
     bool without_get;
     bool without_put;
     bool is_quick;
 };
 
-static void bench_open(struct bench *bench, uint64_t keys)
+static void bench_open(struct bench *bench, uint64_t keys, uint64_t memory_mib)
 {
+    size_t bytes = memory_mib > 0 ? (size_t)memory_mib << 20 : STORE_BYTES + keys * STORE_BYTES_PER_KEY;
     struct session_config config = {
         .last_transaction_id = &bench->last_transaction_id,
         .counters = &bench->counters,
@@ -73,7 +77,7 @@ static void bench_open(struct bench *bench, uint64_t keys)
     bench->keys = keys;
     bench->random = 88172645463325252u;
     memset(bench->value, 'w', sizeof bench->value);
-    bench->store = in_process_store(STORE_BYTES + keys * STORE_BYTES_PER_KEY, &bench->store_session);
+    bench->store = in_process_store(bytes, &bench->store_session);
     (void)in_process_fill(bench->store_session, keys);
     config.store = bench->store;
     config.store_session = bench->store_session;
@@ -193,7 +197,7 @@ static unsigned choose_rows(const struct settings *settings, struct row rows[ROW
         unsigned depth = depths[i / 2];
         bool is_put = i % 2 == 1;
 
-        if (depth > 1 && settings->depth > 0)
+        if ((depth > 1 && settings->depth > 0) || (depth > 0 && settings->only_store))
             break;
         if (depth > 0 && settings->depth > 0)
             depth = settings->depth;
@@ -212,7 +216,7 @@ static void measure_keys(const struct settings *settings, uint64_t keys)
     unsigned count = choose_rows(settings, rows);
     const char *pages;
 
-    bench_open(&bench, keys);
+    bench_open(&bench, keys, settings->memory_mib);
     play(&bench, rows, count, settings->slices);
     pages = in_process_has_huge_pages() ? "huge" : "small";
     for (unsigned i = 0; i < count; i++)
@@ -268,11 +272,16 @@ int main(int count, char **arguments)
             settings.keys = number_after(&arguments[i++], KEYS_MAX);
         } else if (strcmp(arguments[i], "--depth") == 0) {
             settings.depth = (unsigned)number_after(&arguments[i++], SLICE_LINES);
+        } else if (strcmp(arguments[i], "--store") == 0) {
+            settings.only_store = true;
+        } else if (strcmp(arguments[i], "--memory") == 0) {
+            settings.memory_mib = number_after(&arguments[i++], STORE_MIB_MAX);
         } else if (strcmp(arguments[i], "--verb") == 0 && i + 1 < count && is_verb(arguments[i + 1])) {
             settings.without_put = strcmp(arguments[++i], "get") == 0;
             settings.without_get = !settings.without_put;
         } else {
-            (void)fprintf(stderr, "usage: session [--quick] [--keys N] [--depth N] [--verb get|put]\n");
+            (void)fprintf(stderr, "usage: session [--quick] [--keys N] [--depth N | --store] [--verb get|put] "
+                                  "[--memory MIB]\n");
             return 2;
         }
     }
