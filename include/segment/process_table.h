@@ -102,10 +102,11 @@ struct process_slot {
     _Atomic uint32_t claimed; /* 0: nobody's and drained */
     _Atomic uint32_t pid;     /* for people */
     _Atomic uint64_t incarnation;
+    /* What a single command stores, in one cache line. */
     _Alignas(64) _Atomic uint64_t single_pin;
+    struct commit_record commit;
     struct transaction_slot transactions[SLOT_TRANSACTIONS_MAX];
     struct slot_key_locks key_locks;
-    struct commit_record commit; /* in cache lines of its process's own */
     _Alignas(64) unsigned char counters[SLOT_COUNTERS_BYTES];
 };
 

@@ -38,17 +38,17 @@ struct session_config {
     void *stats_context;
 };
 
-/* Fields are nobody's business but session.c's and execute.c's. */
+/* Fields are nobody's business but session.c's and execute.c's. What every line needs stands together: among a thousand
+ * processes, each finds its own memory cold. */
 struct session {
     struct session_config config;
     struct line_reader lines;
     struct framer framer;
     struct buffer output;
-    struct session_transactions transactions;
     bool has_begun;  /* a line that was not blank was answered */
     bool is_closing; /* EXIT, QUIT, a browser, or no private memory: nothing is served any more */
-    struct message message; /* of the line that is answered. Last, and not on the stack: its text is seldom touched, and should
-                             * not lie between what always is */
+    struct session_transactions transactions;
+    struct message message; /* of the line that is answered; not on the stack, where it would lie between what is needed */
 };
 
 enum session_state {

@@ -41,8 +41,8 @@ struct session_transactions {
     struct session_counters *counters;
     _Atomic uint64_t *last_id;          /* the last id that the server gave, to anybody */
     struct session_transaction started; /* START's */
-    struct session_transaction begun[STORE_TRANSACTIONS_MAX];
     struct id_set given;
+    struct session_transaction begun[STORE_TRANSACTIONS_MAX];
 };
 
 bool session_transactions_is_valid(const struct session_transactions *transactions);

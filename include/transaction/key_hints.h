@@ -19,9 +19,9 @@ struct key_hint {
 
 /* Zeroes: none. One process, one thread. */
 struct key_hints {
-    struct key_hint ring[KEY_HINT_COUNT];
     unsigned added_count; /* ever, as the next one; ring[i % KEY_HINT_COUNT] are the last */
     unsigned taken_count; /* those before are not taken any more */
+    struct key_hint ring[KEY_HINT_COUNT];
 };
 
 /* Adds a key (of 1 byte or more) as the newest, in place of the oldest where all are taken up. */

@@ -47,9 +47,9 @@ struct participant {
     struct engine *engine;
     struct process_slot *slot;
     unsigned slot_number;
-    struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct transaction_times times;
     struct key_hints hints; /* of transaction_prefetch */
+    struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];
 };
