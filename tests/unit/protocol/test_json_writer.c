@@ -100,21 +100,56 @@ Test(json_writer, waits_for_all_bytes_of_a_character_that_was_cut)
     STRING("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", "\\ud800\\udc00\\udbff\\udfff");
 }
 
+/* Written and read again; what is not zero ended goes in by its size. */
+static void assert_comes_back(const char *string, size_t size)
+{
+    struct json_writer writer = begin();
+    cJSON *parsed;
+
+    json_string(&writer, bytes_from(string, size));
+    buffer_append(&output, bytes_from("", 1));
+    parsed = cJSON_Parse((const char *)output.data);
+    cr_assert_not_null(parsed);
+    cr_assert_str_eq(cJSON_GetStringValue(parsed), string);
+    cJSON_Delete(parsed);
+}
+
+#define PLACES_MAX 80u
+
+/* Plain text is looked for sixteen bytes at a time, the last of which may overlap those before. */
+static const size_t sizes[] = {1, 7, 8, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 64, 65, PLACES_MAX};
+
+static void letters(char string[PLACES_MAX + 1], size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        string[i] = (char)('a' + i % 26);
+    string[size] = '\0';
+}
+
 Test(json_writer, finds_a_special_byte_at_every_place)
 {
-    for (unsigned place = 0; place < 24; place++) {
-        for (unsigned special = 0; special < 0x80; special++) {
-            char string[] = "abcdefghijklmnopqrstuvwx";
-            struct json_writer writer = begin();
-            cJSON *parsed;
+    char string[PLACES_MAX + 1];
 
-            string[place] = (char)(special == 0 ? 1 : special);
-            json_string(&writer, bytes_from(string, 24));
-            buffer_append(&output, bytes_from("", 1));
-            parsed = cJSON_Parse((const char *)output.data);
-            cr_assert_not_null(parsed);
-            cr_assert_str_eq(cJSON_GetStringValue(parsed), string);
-            cJSON_Delete(parsed);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t place = 0; place < sizes[i]; place++) {
+            for (unsigned special = 1; special < 0x80; special++) {
+                letters(string, sizes[i]);
+                string[place] = (char)special;
+                assert_comes_back(string, sizes[i]);
+            }
+        }
+    }
+}
+
+Test(json_writer, finds_a_character_that_is_not_ascii_at_every_place)
+{
+    char string[PLACES_MAX + 1];
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t place = 0; place + 1 < sizes[i]; place++) {
+            letters(string, sizes[i]);
+            memcpy(string + place, "\xc3\xa9", 2);
+            assert_comes_back(string, sizes[i]);
         }
     }
 }
