@@ -29,7 +29,7 @@ static unsigned directory_depth_for(size_t bytes, unsigned shard_count)
     return depth;
 }
 
-/* What a table of so many shards needs, with a directory of that depth; all levels together have twice the deepest one's entries. */
+/* What a table of so many shards needs, with a directory of that depth; all its levels have twice the deepest one's entries. */
 static size_t root_bytes_of(unsigned shard_count, unsigned directory_depth)
 {
     return sizeof(struct table_root) + shard_count * (sizeof(struct shard) + (2 * sizeof(uint32_t) << directory_depth));

@@ -9,9 +9,9 @@
  *
  * The directory is a binary tree in the order of a heap, for all shards: node n has the children 2n and 2n + 1, and the node of a
  * prefix of p bits of the hash is that prefix with a 1 before it. Level 0 is that of the shards, with one entry each, level
- * directory_depth has 2^directory_depth for each: D1. there an entry names the page that its hashes are on; D2. on the levels above,
+ * directory_depth has 2^directory_depth for each: N1. there an entry names the page that its hashes are on; N2. on the levels above,
  * an entry is what its left child is. So every level that is not above a page's depth says of that page's hashes what the deepest
- * says, D3. no page is deeper than directory_level, and each level is as dense as it can be: the one that is asked has hardly
+ * says, N3. no page is deeper than directory_level, and each level is as dense as it can be: the one that is asked has hardly
  * more entries than there are pages. */
 #define DIRECTORY_NUMBER_BITS 27u
 
@@ -76,10 +76,10 @@ static inline struct page_entry_point directory_look(const struct table *table, 
 /* Enters a page in the directory everywhere in its range, on all levels. */
 void directory_set_range(struct table *table, unsigned shard, struct chunk_ref chunk);
 
-/* Sees to D3: before a page of that depth is entered. */
+/* Sees to N3: before a page of that depth is entered. */
 void directory_level_raise(struct table *table, uint32_t depth);
 
-/* Sees to D2 above the nodes first to last of the deepest level. */
+/* Sees to N2 above the nodes first to last of the deepest level. */
 void directory_derive(struct table *table, size_t first, size_t last);
 
 /* Raises the time of the last insert or delete. */

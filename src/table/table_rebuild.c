@@ -377,7 +377,7 @@ static bool page_count_chains(struct census *census, const struct page *page)
     return true;
 }
 
-/* D2. */
+/* N2. */
 static bool directory_levels_are_valid(struct census *census)
 {
     const struct table *table = census->table;
@@ -475,8 +475,8 @@ bool table_shard_is_valid(const struct table *table, unsigned shard, const char 
     bool is_valid;
 
     marks_clear(table->segment);
-    is_valid = garbage_count(&census) && pages_count(&census) && directory_levels_are_valid(&census) && garbage_count_unreached(&census) &&
-               chunks_are_reached(&census) && counts_are_valid(&census) &&
+    is_valid = garbage_count(&census) && pages_count(&census) && directory_levels_are_valid(&census) &&
+               garbage_count_unreached(&census) && chunks_are_reached(&census) && counts_are_valid(&census) &&
                allocator_is_valid(table->segment, &table_shard(table, shard)->allocator, shard,
                                   table->segment->scratch, &census.reason);
     marks_clear(table->segment);

@@ -249,7 +249,7 @@ static void redo_chunks_release(struct segment *segment, struct chunk_ref chunk)
 }
 
 static inline enum status version_reserve_for(struct engine *engine, const struct transaction_log *log,
-                                       struct commit_write *write)
+                                              struct commit_write *write)
 {
     if (write->kind != REDO_PUT)
         return STATUS_OK;
@@ -302,8 +302,8 @@ static inline uint64_t commit_tick(const struct engine *engine)
 }
 
 /* C5. The last store is the commit point. */
-static inline void commit_mark(struct commit_record *record, struct chunk_ref redo_chunk, uint32_t redo_count, uint64_t shards,
-                        uint64_t time)
+static inline void commit_mark(struct commit_record *record, struct chunk_ref redo_chunk, uint32_t redo_count,
+                               uint64_t shards, uint64_t time)
 {
     INVARIANT(atomic_load_explicit(&record->word, memory_order_relaxed) == 0);
     atomic_store_explicit(&record->redo_chunk, redo_chunk.number, memory_order_release);
