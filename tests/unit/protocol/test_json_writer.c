@@ -141,6 +141,19 @@ Test(json_writer, finds_a_special_byte_at_every_place)
     }
 }
 
+Test(json_writer, finds_special_bytes_side_by_side)
+{
+    char string[PLACES_MAX + 1];
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (unsigned special = 1; special < 0x80; special++) {
+            memset(string, (int)special, sizes[i]);
+            string[sizes[i]] = '\0';
+            assert_comes_back(string, sizes[i]);
+        }
+    }
+}
+
 Test(json_writer, finds_a_character_that_is_not_ascii_at_every_place)
 {
     char string[PLACES_MAX + 1];
