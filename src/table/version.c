@@ -117,7 +117,7 @@ bool version_has_room_for(const struct segment *segment, struct block_ref ref, s
     size_t old_bytes = sizeof(*version) + version->key_size + version->value_size;
     size_t new_bytes = sizeof(*version) + key_size + value_size;
 
-    if (old_bytes > CHUNK_BYTES || new_bytes > CHUNK_BYTES)
+    if (!is_one_block(version->key_size, version->value_size) || !is_one_block(key_size, value_size))
         return false;
     return old_bytes == new_bytes ||
            allocator_block_bytes(segment, old_bytes) == allocator_block_bytes(segment, new_bytes);
