@@ -47,6 +47,11 @@ static inline bool bytes_equal_in_words(const unsigned char *left, const unsigne
     return words[0] == words[1] && words[2] == words[3];
 }
 
+static inline bool bytes_are_few_words(struct bytes bytes)
+{
+    return bytes.size >= sizeof(uint64_t) && bytes.size <= 2 * sizeof(uint64_t);
+}
+
 /* Keys of these sizes are the commonest, and the call of a function costs more than to compare them. */
 static inline bool bytes_equal(struct bytes left, struct bytes right)
 {

@@ -79,8 +79,11 @@ void page_insert(struct page *page, uint32_t tag, struct block_ref version);
 /* Whether page_insert finds a place. */
 bool page_has_room(const struct page *page);
 
-/* Stores a newer version in an entry that page_find found. One store. */
-void page_replace(struct page *page, size_t index, struct block_ref version);
+/* Stores a newer version in an entry, with that tag, that page_find found. One store. */
+static inline void page_replace(struct page *page, size_t index, uint32_t tag, struct block_ref version)
+{
+    atomic_store_explicit(&page->entries[index], entry_of(tag, version), memory_order_release);
+}
 
 /* Removes an entry. */
 void page_remove(struct page *page, size_t index);

@@ -106,13 +106,24 @@ static inline uint64_t table_shard_last_hash(const struct table *table, unsigned
     return table_tag_last_hash(table, shard, UINT32_MAX);
 }
 
-/* Where a key was found, for a publish under the same lock. */
+/* Where a key is, for a publish under the same lock. Means nothing any more after a table_make_room of the shard. */
 struct table_place {
-    struct block_ref newest; /* version, ended or not; none: the key has no entry */
+    struct shard *shard;
+    struct page *page;       /* that has its entry, or is to have it */
     size_t index;            /* of its entry, where it has one */
+    uint32_t tag;
+    struct block_ref newest; /* version, ended or not; none: the key has no entry */
 };
 
-struct table_place table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
+void table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key, struct table_place *place);
+
+/* Whether the entry there still names the version that was found. */
+static inline bool table_place_is_valid(const struct table_place *place)
+{
+    return block_ref_is_none(place->newest) ||
+           atomic_load_explicit(&place->page->entries[place->index], memory_order_relaxed) ==
+               entry_of(place->tag, place->newest);
+}
 
 /* The newest version of key, ended or not; none if the key has no entry. */
 struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key);
@@ -149,9 +160,8 @@ void table_unreserve(struct table *table, unsigned shard, struct block_ref versi
  * P in src/table/README.md. */
 void table_publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time);
 
-/* The same for a key that was found at a place since the shard was locked. Where its entry is elsewhere by now it is found anew. */
-void table_publish_at(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time,
-                      struct table_place place);
+/* The same for a key whose place was found since the shard was locked. */
+void table_publish_at(const struct table *table, const struct table_place *place, struct block_ref version, uint64_t time);
 
 /* Ends the newest version at `time`: DEL. Recipe D. */
 void table_end(struct table *table, unsigned shard_number, struct block_ref ref, uint64_t time);

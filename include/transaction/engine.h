@@ -67,7 +67,10 @@ void engine_detach(struct engine *engine);
  * that locks shards; a caller that wants several takes them in ascending order. STATUS_UNAVAILABLE: the shard is set aside; not
  * locked. */
 enum status shard_acquire(struct engine *engine, unsigned number);
-void shard_release(struct engine *engine, unsigned number);
+static inline void shard_release(struct engine *engine, unsigned number)
+{
+    robust_mutex_unlock(&table_shard(&engine->table, number)->mutex);
+}
 /* As shard_acquire without waiting: STATUS_TIMEOUT if somebody else holds it. For whoever must not be stopped by a stopped
  * process. */
 enum status shard_try_acquire(struct engine *engine, unsigned number);
@@ -76,7 +79,13 @@ enum status shard_try_acquire(struct engine *engine, unsigned number);
  * once do no harm. */
 void horizon_advance(struct engine *engine);
 
-/* The same, if enough commits went by since somebody last did. */
+/* Whether enough commits went by at that time since somebody last did; 0: no commit. */
+static inline bool horizon_is_due(const struct engine *engine, uint64_t time)
+{
+    return time >= atomic_load_explicit(&engine->segment->header->horizon_due, memory_order_relaxed);
+}
+
+/* The same, if it is due; one of those who think so. */
 void horizon_advance_if_due(struct engine *engine, uint64_t time);
 
 /* Raises the horizon and frees in all shards, one after the other, what ended before it; returns how many versions. The

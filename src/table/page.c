@@ -48,11 +48,6 @@ bool page_has_room(const struct page *page)
     return false;
 }
 
-void page_replace(struct page *page, size_t index, struct block_ref version)
-{
-    entry_store(page, index, entry_of(entry_tag(entry_load(page, index)), version));
-}
-
 /* An entry before an empty place need not be remembered as removed, nor need
  * the removed ones before it: no probe passes them. */
 void page_remove(struct page *page, size_t index)

@@ -114,11 +114,6 @@ uint64_t table_page_last_hash(const struct table *table, unsigned shard, const s
     return table_tag_last_hash(table, shard, page_last_tag(page));
 }
 
-static struct block_ref version_of_entry(const struct page *page, size_t index)
-{
-    return entry_version(atomic_load_explicit(&page->entries[index], memory_order_relaxed));
-}
-
 struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size)
 {
     struct block_ref used = garbage_reuse(table, shard, key, value_size);
@@ -139,17 +134,15 @@ void membership_touch(struct shard *shard, uint64_t time)
         atomic_store_explicit(&shard->membership_time, time, memory_order_release);
 }
 
-void garbage_push(struct table *table, unsigned shard_number, struct block_ref ref)
+void garbage_push(const struct segment *segment, struct shard *shard, struct block_ref ref)
 {
-    struct shard *shard = table_shard(table, shard_number);
-
-    version_at(table->segment, ref)->garbage_next = 0;
+    shard->garbage_count++;
+    version_at(segment, ref)->garbage_next = 0;
     if (shard->garbage_tail == 0)
         shard->garbage_head = ref.units;
     else
-        version_at(table->segment, (struct block_ref){shard->garbage_tail})->garbage_next = ref.units;
+        version_at(segment, (struct block_ref){shard->garbage_tail})->garbage_next = ref.units;
     shard->garbage_tail = ref.units;
-    shard->garbage_count++;
 }
 
 static void counter_add(_Atomic uint64_t *counter, uint64_t by)
@@ -157,92 +150,80 @@ static void counter_add(_Atomic uint64_t *counter, uint64_t by)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
 }
 
-/* A version belongs to one key, so the entry that names it is that key's. */
-static size_t entry_index(const struct table *table, const struct page *page, uint32_t tag, struct bytes key,
-                          struct table_place place)
+/* Steps P1 to P4 of src/table/README.md, each a store, all idempotent: of a key that has no entry, */
+static inline void publish_new(const struct table *table, const struct table_place *place, struct block_ref ref, uint64_t time)
 {
-    if (!block_ref_is_none(place.newest) && version_of_entry(page, place.index).units == place.newest.units)
-        return place.index;
-    return page_find(table->segment, page, page->depth, tag, key);
+    version_at(table->segment, ref)->begin = time;
+    membership_touch(place->shard, time);
+    page_insert(place->page, place->tag, ref);
 }
 
-/* Steps P1 to P4 of src/table/README.md, each a store, all idempotent. Returns the version that was the newest (none:
- * none, or this one already). */
-static inline struct block_ref publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref ref,
-                                uint64_t time, struct table_place place, bool *was_absent)
+/* and of one that has. Returns whether it was deleted. */
+static inline bool publish_over(const struct table *table, const struct table_place *place, struct block_ref ref, uint64_t time)
 {
     struct version *version = version_at(table->segment, ref);
-    struct page *page = table_page_of(table, shard, hash);
-    uint32_t tag = table_tag_of(table, hash);
-    size_t index = entry_index(table, page, tag, version_key(version), place);
-    struct block_ref newest = {0};
-    struct version *older;
+    struct version *older = version_at(table->segment, place->newest);
+    bool was_deleted = atomic_load_explicit(&older->end, memory_order_relaxed) < time;
 
-    *was_absent = false;
-    version->begin = time;
-    if (index == PAGE_ENTRIES) {
-        *was_absent = true;
-        membership_touch(table_shard(table, shard), time);
-        page_insert(page, tag, ref);
-        return newest;
-    }
-    newest = version_of_entry(page, index);
-    if (newest.units == ref.units)
-        return (struct block_ref){0};
-    older = version_at(table->segment, newest);
     INVARIANT(older->begin < time);
-    *was_absent = atomic_load_explicit(&older->end, memory_order_relaxed) < time;
-    atomic_store_explicit(&version->older, newest.units, memory_order_relaxed);
-    if (*was_absent)
-        membership_touch(table_shard(table, shard), time);
+    version->begin = time;
+    atomic_store_explicit(&version->older, place->newest.units, memory_order_relaxed);
+    if (was_deleted)
+        membership_touch(place->shard, time);
     else
         atomic_store_explicit(&older->end, time, memory_order_release);
-    page_replace(page, index, ref);
-    return newest;
+    page_replace(place->page, place->index, place->tag, ref);
+    return was_deleted;
 }
 
 void table_publish(struct table *table, unsigned shard, uint64_t hash, struct block_ref version, uint64_t time)
 {
-    table_publish_at(table, shard, hash, version, time, (struct table_place){0});
+    struct table_place place;
+
+    table_find_place(table, shard, hash, version_key(version_at(table->segment, version)), &place);
+    table_publish_at(table, &place, version, time);
 }
 
-void table_publish_at(struct table *table, unsigned shard_number, uint64_t hash, struct block_ref version, uint64_t time,
-                      struct table_place place)
+void table_publish_at(const struct table *table, const struct table_place *place, struct block_ref version, uint64_t time)
 {
-    struct shard *shard = table_shard(table, shard_number);
-    bool was_absent;
-    struct block_ref newest = publish(table, shard_number, hash, version, time, place, &was_absent);
+    struct shard *shard = place->shard;
 
-    if (was_absent)
+    if (block_ref_is_none(place->newest)) {
+        publish_new(table, place, version, time);
         counter_add(&shard->key_count, 1);
-    if (block_ref_is_none(newest))
         counter_add(&shard->entry_count, 1);
-    else if (!was_absent)
-        garbage_push(table, shard_number, newest);
+    } else if (publish_over(table, place, version, time)) {
+        counter_add(&shard->key_count, 1);
+    } else {
+        garbage_push(table->segment, shard, place->newest);
+    }
 }
 
 /* What a record of a sound segment always has: a place in its shard, above what is there. */
-static bool redo_makes_sense(const struct table *table, unsigned shard, uint64_t hash, struct block_ref ref, uint64_t time)
+static bool redo_makes_sense(const struct table *table, const struct table_place *place, struct block_ref ref, uint64_t time)
 {
-    const struct version *version = version_at(table->segment, ref);
-    struct block_ref newest;
+    if (block_ref_is_none(place->newest))
+        return atomic_load(&version_at(table->segment, ref)->older) == 0 && page_has_room(place->page);
+    return place->newest.units == ref.units || version_at(table->segment, place->newest)->begin < time;
+}
+
+bool table_redo_publish(struct table *table, unsigned shard, struct block_ref ref, uint64_t time)
+{
+    struct version *version = version_at(table->segment, ref);
+    uint64_t hash = table_hash(table, version_key(version));
+    struct table_place place;
 
     if (table_shard_of(table, hash) != shard)
         return false;
-    newest = table_find(table, shard, hash, version_key(version));
-    if (block_ref_is_none(newest))
-        return atomic_load(&version->older) == 0 && page_has_room(table_page_of(table, shard, hash));
-    return newest.units == ref.units || version_at(table->segment, newest)->begin < time;
-}
-
-bool table_redo_publish(struct table *table, unsigned shard, struct block_ref version, uint64_t time)
-{
-    uint64_t hash = table_hash(table, version_key(version_at(table->segment, version)));
-    bool was_absent;
-
-    if (!redo_makes_sense(table, shard, hash, version, time))
+    table_find_place(table, shard, hash, version_key(version), &place);
+    if (!redo_makes_sense(table, &place, ref, time))
         return false;
-    (void)publish(table, shard, hash, version, time, (struct table_place){0}, &was_absent);
+    if (block_ref_is_none(place.newest))
+        publish_new(table, &place, ref, time);
+    else if (place.newest.units == ref.units)
+        version->begin = time; /* all else was done */
+    else
+        (void)publish_over(table, &place, ref, time);
     return true;
 }
 
@@ -255,10 +236,11 @@ void table_redo_end(struct table *table, unsigned shard, struct block_ref ref, u
 void table_end(struct table *table, unsigned shard_number, struct block_ref ref, uint64_t time)
 {
     struct version *version = version_at(table->segment, ref);
+    struct shard *shard = table_shard(table, shard_number);
 
     INVARIANT(atomic_load_explicit(&version->end, memory_order_relaxed) == TIME_INFINITE);
     table_redo_end(table, shard_number, ref, time);
     version->is_deleted = 1;
-    counter_add(&table_shard(table, shard_number)->key_count, UINT64_MAX);
-    garbage_push(table, shard_number, ref);
+    counter_add(&shard->key_count, UINT64_MAX);
+    garbage_push(table->segment, shard, ref);
 }

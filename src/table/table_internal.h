@@ -86,7 +86,7 @@ void directory_derive(struct table *table, size_t first, size_t last);
 void membership_touch(struct shard *shard, uint64_t time);
 
 /* Queues a version that has ended. */
-void garbage_push(struct table *table, unsigned shard_number, struct block_ref ref);
+void garbage_push(const struct segment *segment, struct shard *shard, struct block_ref ref);
 
 /* The block of the oldest ended version, made one for this key and value (version_reuse), or none. Recipe G'. */
 struct block_ref garbage_reuse(struct table *table, unsigned shard_number, struct bytes key, size_t value_size);

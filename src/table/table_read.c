@@ -18,7 +18,7 @@ static inline bool is_version_of(const struct segment *segment, struct block_ref
 
 /* The key's place, and the version that its entry names: of one load, so they fit each other whatever happens meanwhile.
  * PAGE_ENTRIES: it has none. */
-static inline size_t page_probe(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag,
+static size_t page_probe_around(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag,
                                 struct bytes key, bool has_lock, struct block_ref *version)
 {
     size_t place = place_at_depth(tag, depth);
@@ -37,6 +37,48 @@ static inline size_t page_probe(const struct segment *segment, const struct page
     return PAGE_ENTRIES;
 }
 
+static inline bool is_short_version_of(const struct segment *segment, struct block_ref ref, struct bytes key, bool has_lock)
+{
+    struct bytes other;
+
+    if (!has_lock && !version_is_inside(segment, ref, key.size))
+        return false;
+    other = version_key(version_at(segment, ref));
+    return other.size == key.size && bytes_equal_in_words(other.data, key.data, key.size);
+}
+
+/* The same for nearly all keys: those that are compared without a call, on the places up to the page's last. As nothing is called,
+ * nothing has to be saved first. False: to be looked for by page_probe_around. */
+static inline bool page_probe_ahead(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag,
+                                    struct bytes key, bool has_lock, size_t *index, struct block_ref *version)
+{
+    if (!bytes_are_few_words(key))
+        return false;
+    for (size_t place = place_at_depth(tag, depth); place < PAGE_ENTRIES; place++) {
+        uint64_t entry = entry_load(page, place);
+
+        *version = entry_version(entry);
+        *index = place;
+        if (entry_tag(entry) == tag && !block_ref_is_none(*version) &&
+            is_short_version_of(segment, *version, key, has_lock))
+            return true;
+        *index = PAGE_ENTRIES;
+        if (entry == ENTRY_EMPTY)
+            return true;
+    }
+    return false;
+}
+
+static inline size_t page_probe(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag,
+                                struct bytes key, bool has_lock, struct block_ref *version)
+{
+    size_t index;
+
+    return page_probe_ahead(segment, page, depth, tag, key, has_lock, &index, version)
+               ? index
+               : page_probe_around(segment, page, depth, tag, key, has_lock, version);
+}
+
 size_t page_find(const struct segment *segment, const struct page *page, uint32_t depth, uint32_t tag, struct bytes key)
 {
     struct block_ref version;
@@ -50,20 +92,37 @@ size_t page_look(const struct segment *segment, const struct page *page, uint32_
     return page_probe(segment, page, depth, tag, key, false, version);
 }
 
-struct table_place table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
+static void place_find_around(const struct segment *segment, struct table_place *place, uint32_t depth, struct bytes key)
+{
+    place->index = page_probe_around(segment, place->page, depth, place->tag, key, true, &place->newest);
+}
+
+/* A function of its own, for what its caller had to save is back before the search, not behind it: what comes behind a search that
+ * misses the caches should be little (spec/performance.md). */
+static __attribute__((noinline)) void place_find(const struct segment *segment, struct table_place *place, uint32_t depth,
+                                                 struct bytes key)
+{
+    if (!page_probe_ahead(segment, place->page, depth, place->tag, key, true, &place->index, &place->newest))
+        place_find_around(segment, place, depth, key);
+}
+
+void table_find_place(const struct table *table, unsigned shard, uint64_t hash, struct bytes key, struct table_place *place)
 {
     struct page_entry_point at = directory_load(directory_place(table, hash));
-    const struct page *page = page_at(table->segment, at.chunk);
-    struct table_place place;
 
     REQUIRE(table_shard_of(table, hash) == shard);
-    place.index = page_probe(table->segment, page, at.depth, table_tag_of(table, hash), key, true, &place.newest);
-    return place;
+    place->shard = table_shard(table, shard);
+    place->page = page_at(table->segment, at.chunk);
+    place->tag = table_tag_of(table, hash);
+    place_find(table->segment, place, at.depth, key);
 }
 
 struct block_ref table_find(const struct table *table, unsigned shard, uint64_t hash, struct bytes key)
 {
-    return table_find_place(table, shard, hash, key).newest;
+    struct table_place place;
+
+    table_find_place(table, shard, hash, key, &place);
+    return place.newest;
 }
 
 /* --- what is seen of it --- */
@@ -181,12 +240,13 @@ void table_prefetch_directory(const struct table *table, uint64_t hash)
     __builtin_prefetch(&table_shard(table, shard)->entry_count, 1);
 }
 
+/* What the directory says is not checked: nothing is read there, and a hint may point anywhere. */
 void table_prefetch_place(const struct table *table, uint64_t hash)
 {
-    struct page_seen seen = page_see(table, hash);
+    struct page_entry_point at = directory_load(directory_place(table, hash));
+    size_t offset = offsetof(struct page, entries) + place_at_depth(table_tag_of(table, hash), at.depth) * sizeof(uint64_t);
 
-    if (seen.page != NULL)
-        __builtin_prefetch(&seen.page->entries[place_at_depth(seen.tag, seen.depth)]);
+    __builtin_prefetch((const void *)((uintptr_t)page_at(table->segment, at.chunk) + offset));
 }
 
 /* Of the entries in one cache line the first with the key's tag: what a page says here may be old or nonsense. */

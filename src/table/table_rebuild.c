@@ -94,7 +94,7 @@ static bool chain_rebuild(struct table *table, unsigned shard, struct block_ref 
         version_mark(table->segment, ref);
         version->is_deleted = end != newer_begin;
         if (end != TIME_INFINITE)
-            garbage_push(table, shard, ref);
+            garbage_push(table->segment, table_shard(table, shard), ref);
         if (version->begin <= horizon)
             break;
         newer_begin = version->begin;

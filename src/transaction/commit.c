@@ -2,6 +2,8 @@
  * model (spec/engine.pml) uses their names. */
 #include "commit.h"
 
+#include "statement.h"
+
 /* From so many ended versions of a shard on, each write cleans CLEAN_AT_BACKLOG of them more, so that the queue shrinks. */
 #define CLEAN_BACKLOG 16u
 #define CLEAN_AT_BACKLOG 3u
@@ -125,7 +127,7 @@ static enum status commit_validate(struct commit *commit)
 /* Finds what a write meets; a DEL of what is not there drops out. */
 static inline void write_resolve(const struct table *table, struct commit_write *write)
 {
-    write->place = table_find_place(table, write->shard, write->hash, write->key);
+    table_find_place(table, write->shard, write->hash, write->key, &write->place);
     write->effect = write->kind;
     if (write->kind != REDO_DEL)
         return;
@@ -134,6 +136,12 @@ static inline void write_resolve(const struct table *table, struct commit_write 
         write->effect = REDO_NONE;
     else
         write->version = write->place.newest;
+}
+
+static void writes_resolve(const struct commit *commit)
+{
+    for (size_t i = 0; i < commit->request->count; i++)
+        write_resolve(&commit->engine->table, &commit->request->writes[i]);
 }
 
 static inline bool is_insert(const struct commit_write *write)
@@ -157,10 +165,11 @@ static unsigned inserts_on_page(const struct commit *commit, size_t first, size_
     return inserts;
 }
 
-static enum status page_room_reserve(struct commit *commit)
+static enum status page_room_reserve(struct commit *commit, bool *has_grown)
 {
     const struct commit_request *request = commit->request;
 
+    *has_grown = false;
     for (size_t i = 0; i < request->count;) {
         size_t next = i + 1;
         bool is_done = true;
@@ -174,6 +183,8 @@ static enum status page_room_reserve(struct commit *commit)
         }
         if (is_done)
             i = next;
+        else
+            *has_grown = true;
     }
     return STATUS_OK;
 }
@@ -216,15 +227,15 @@ static bool redo_chunk_append(struct commit *commit)
     return true;
 }
 
-static inline struct redo_entry redo_entry_of(const struct commit_write *write)
+static inline struct redo_entry redo_entry_of(enum redo_kind kind, unsigned shard, struct block_ref version)
 {
-    return (struct redo_entry){write->version.units, (uint16_t)write->shard, (uint16_t)write->effect};
+    return (struct redo_entry){version.units, (uint16_t)shard, (uint16_t)kind};
 }
 
 /* The record is IDLE still, so what its entries say counts for nobody yet. */
 static enum status redo_append(struct commit *commit, const struct commit_write *write)
 {
-    struct redo_entry entry = redo_entry_of(write);
+    struct redo_entry entry = redo_entry_of(write->effect, write->shard, write->version);
     size_t in_chunks = commit->redo_count - SLOT_REDO_BUILT_IN;
 
     if (commit->redo_count < SLOT_REDO_BUILT_IN) {
@@ -276,11 +287,13 @@ static void commit_unreserve(struct commit *commit)
 static enum status commit_reserve(struct commit *commit)
 {
     const struct commit_request *request = commit->request;
+    bool has_grown;
     enum status status;
 
-    for (size_t i = 0; i < request->count; i++)
-        write_resolve(&commit->engine->table, &request->writes[i]);
-    status = page_room_reserve(commit);
+    writes_resolve(commit);
+    status = page_room_reserve(commit, &has_grown);
+    if (has_grown)
+        writes_resolve(commit);
     for (size_t i = 0; status == STATUS_OK && i < request->count; i++) {
         struct commit_write *write = &request->writes[i];
 
@@ -312,12 +325,14 @@ static inline void commit_mark(struct commit_record *record, struct chunk_ref re
     atomic_store_explicit(&record->word, time << 1 | 1, memory_order_release);
 }
 
-static inline void write_publish(struct table *table, const struct commit_write *write, uint64_t time)
+static void write_publish(struct table *table, const struct commit_write *write, uint64_t time)
 {
-    if (write->effect == REDO_PUT)
-        table_publish_at(table, write->shard, write->hash, write->version, time, write->place);
-    else if (write->effect == REDO_DEL)
+    if (write->effect == REDO_PUT) {
+        INVARIANT(table_place_is_valid(&write->place));
+        table_publish_at(table, &write->place, write->version, time);
+    } else if (write->effect == REDO_DEL) {
         table_end(table, write->shard, write->version, time);
+    }
 }
 
 /* How many ended versions to clean beside so many writes. As a rule the queue is to stay as long as it was, so that it seldom runs
@@ -410,78 +425,16 @@ static enum status commit_attempt(struct participant *participant, struct commit
     return STATUS_OK;
 }
 
-/* --- a single command: the same steps for one write of one shard, with nothing read before --- */
-
-/* C3. */
-static enum status single_reserve(struct engine *engine, struct commit_write *write)
-{
-    enum status status = STATUS_OK;
-    bool has_room;
-
-    write_resolve(&engine->table, write);
-    has_room = !is_insert(write);
-    while (status == STATUS_OK && !has_room)
-        status = table_make_room(&engine->table, write->shard, write->hash, 1, &has_room);
-    return status == STATUS_OK ? version_reserve_for(engine, NULL, write) : status;
-}
-
-/* C4 to C7. */
-static uint64_t single_publish(struct engine *engine, struct commit_record *record, const struct commit_write *write,
-                               uint32_t garbage_before)
-{
-    const struct shard *shard = table_shard(&engine->table, write->shard);
-    const struct chunk_ref no_chunk = {0};
-    uint64_t time;
-
-    record->built_in[0] = redo_entry_of(write);
-    time = commit_tick(engine);
-    commit_mark(record, no_chunk, 1, shard_bit(write->shard), time);
-    write_publish(&engine->table, write, time);
-    atomic_store_explicit(&record->pending, 0, memory_order_release);
-    clean_some(&engine->table, write->shard, clean_count(shard, garbage_before, 1));
-    shard_release(engine, write->shard);
-    commit_finish(engine->segment, record, no_chunk);
-    return time;
-}
-
-static enum status single_attempt(struct participant *participant, struct commit_request *request)
-{
-    struct engine *engine = participant->engine;
-    struct commit_write *write = request->writes;
-    enum status status = shard_acquire(engine, write->shard);
-    uint32_t garbage_before;
-
-    if (status != STATUS_OK)
-        return status;
-    garbage_before = table_shard(&engine->table, write->shard)->garbage_count;
-    status = commit_meets_key_lock(engine, request) ? STATUS_LOCK_TIMEOUT : single_reserve(engine, write);
-    if (status == STATUS_OK && write->effect != REDO_NONE) {
-        participant->times = (struct transaction_times){
-            .commit = single_publish(engine, &participant->slot->commit, write, garbage_before),
-        };
-        return STATUS_OK;
-    }
-    if (status == STATUS_OK)
-        participant->times.snapshot = atomic_load(&engine->segment->header->clock);
-    shard_release(engine, write->shard);
-    return status;
-}
-
 /* --- again --- */
 
-static inline enum status commit_once(struct participant *participant, struct commit_request *request)
+static enum status commit_find_memory(struct participant *participant, struct commit_request *request)
 {
-    return request->log == NULL ? single_attempt(participant, request) : commit_attempt(participant, request);
-}
-
-static inline enum status commit_find_memory(struct participant *participant, struct commit_request *request)
-{
-    enum status status = commit_once(participant, request);
+    enum status status = commit_attempt(participant, request);
 
     for (unsigned attempt = 1; status == STATUS_OUT_OF_MEMORY && attempt < MEMORY_ATTEMPTS_MAX; attempt++) {
         if (!engine_reclaim(participant->engine))
             break;
-        status = commit_once(participant, request);
+        status = commit_attempt(participant, request);
     }
     return status;
 }
@@ -520,4 +473,213 @@ enum status commit_run(struct participant *participant, struct commit_request *r
     enum status status = commit_find_memory(participant, request);
 
     return status == STATUS_LOCK_TIMEOUT ? commit_in_turn(participant, request) : status;
+}
+
+/* --- a single command: the same steps for one write of one shard, with nothing read before. The fewer instructions from one
+ * command's search to the next one's, the earlier the processor comes to what the next one will wait for --- */
+
+struct single {
+    struct participant *participant;
+    struct engine *engine;
+    unsigned shard;
+    uint64_t hash;
+    struct bytes key;
+};
+
+static inline struct single single_of(struct participant *participant, struct bytes key)
+{
+    uint64_t hash = key_hash(participant, key);
+
+    return (struct single){
+        .participant = participant,
+        .engine = participant->engine,
+        .shard = table_shard_of(&participant->engine->table, hash),
+        .hash = hash,
+        .key = key,
+    };
+}
+
+static inline struct shard *single_shard(const struct single *single)
+{
+    return table_shard(&single->engine->table, single->shard);
+}
+
+/* C1, C1a. */
+static inline enum status single_enter(const struct single *single)
+{
+    struct engine *engine = single->engine;
+    enum status status = shard_acquire(engine, single->shard);
+
+    if (status == STATUS_OK && key_locks_exist(engine) &&
+        key_lock_is_foreign(engine, key_lock_owner_of(single->participant, TRANSACTION_SINGLE), single->hash)) {
+        shard_release(engine, single->shard);
+        return STATUS_LOCK_TIMEOUT;
+    }
+    return status;
+}
+
+/* Room on the page for a new key; the page may be another then. */
+static enum status insert_reserve(const struct single *single, struct table_place *place)
+{
+    struct table *table = &single->engine->table;
+    enum status status = STATUS_OK;
+    bool is_done = false;
+
+    while (status == STATUS_OK && !is_done)
+        status = table_make_room(table, single->shard, single->hash, 1, &is_done);
+    place->page = table_page_of(table, single->shard, single->hash);
+    return status;
+}
+
+/* C3. The version comes first: behind the search, which misses the caches, there is then the less to do. */
+static inline enum status put_reserve(const struct single *single, struct bytes value, struct table_place *place,
+                                      struct block_ref *version)
+{
+    struct table *table = &single->engine->table;
+    enum status status;
+
+    *version = table_reserve(table, single->shard, single->key, value.size);
+    if (block_ref_is_none(*version))
+        return STATUS_OUT_OF_MEMORY;
+    version_fill(table->segment, *version, 0, value);
+    table_find_place(table, single->shard, single->hash, single->key, place);
+    if (!block_ref_is_none(place->newest))
+        return STATUS_OK;
+    status = insert_reserve(single, place);
+    if (status != STATUS_OK)
+        table_unreserve(table, single->shard, *version);
+    return status;
+}
+
+/* C4, C5. */
+static inline uint64_t single_mark(const struct single *single, enum redo_kind kind, struct block_ref version)
+{
+    struct commit_record *record = &single->participant->slot->commit;
+    uint64_t time;
+
+    record->built_in[0] = redo_entry_of(kind, single->shard, version);
+    time = commit_tick(single->engine);
+    commit_mark(record, (struct chunk_ref){0}, 1, shard_bit(single->shard), time);
+    return time;
+}
+
+/* C6, behind what is published, and C7. */
+static inline void single_finish(const struct single *single, struct shard *shard, uint32_t garbage_before)
+{
+    struct commit_record *record = &single->participant->slot->commit;
+
+    atomic_store_explicit(&record->pending, 0, memory_order_release);
+    clean_some(&single->engine->table, single->shard, clean_count(shard, garbage_before, 1));
+    robust_mutex_unlock(&shard->mutex);
+    commit_finish(single->engine->segment, record, (struct chunk_ref){0});
+}
+
+static inline enum status put_attempt(const struct single *single, struct bytes value, uint64_t *time)
+{
+    enum status status = single_enter(single);
+    struct table_place place;
+    struct block_ref version;
+    uint32_t garbage_before;
+
+    if (status != STATUS_OK)
+        return status;
+    garbage_before = single_shard(single)->garbage_count;
+    status = put_reserve(single, value, &place, &version);
+    if (status != STATUS_OK) {
+        shard_release(single->engine, single->shard);
+        return status;
+    }
+    *time = single_mark(single, REDO_PUT, version);
+    table_publish_at(&single->engine->table, &place, version, *time);
+    single_finish(single, place.shard, garbage_before);
+    return STATUS_OK;
+}
+
+/* *time stays 0 where there is no such key; *seen is when. */
+static inline enum status del_attempt(const struct single *single, uint64_t *time, uint64_t *seen)
+{
+    struct engine *engine = single->engine;
+    enum status status = single_enter(single);
+    struct block_ref newest;
+    uint32_t garbage_before;
+
+    if (status != STATUS_OK)
+        return status;
+    garbage_before = single_shard(single)->garbage_count;
+    newest = table_find(&engine->table, single->shard, single->hash, single->key);
+    if (block_ref_is_none(newest) || atomic_load(&version_at(engine->segment, newest)->end) != TIME_INFINITE) {
+        *seen = atomic_load(&engine->segment->header->clock);
+        shard_release(engine, single->shard);
+        return STATUS_OK;
+    }
+    *time = single_mark(single, REDO_DEL, newest);
+    table_end(&engine->table, single->shard, newest, *time);
+    single_finish(single, single_shard(single), garbage_before);
+    return STATUS_OK;
+}
+
+/* Memory is to be found first, or somebody's key to be waited for: with the loops. Returns the commit's time in *time, or 0. */
+static enum status single_again(const struct single *single, enum redo_kind kind, struct bytes value, uint64_t *time)
+{
+    struct commit_write write = {
+        .hash = single->hash,
+        .shard = single->shard,
+        .kind = kind,
+        .key = single->key,
+        .value = value,
+        .value_size = value.size,
+    };
+    struct commit_request request = {
+        .writes = &write,
+        .count = 1,
+        .owner = key_lock_owner_of(single->participant, TRANSACTION_SINGLE),
+    };
+    enum status status;
+
+    single->participant->times = (struct transaction_times){0};
+    status = commit_run(single->participant, &request);
+    *time = single->participant->times.commit;
+    return status;
+}
+
+static inline bool must_again(enum status status)
+{
+    return status == STATUS_OUT_OF_MEMORY || status == STATUS_LOCK_TIMEOUT;
+}
+
+/* 0: nothing was written. */
+static inline void single_note(const struct single *single, uint64_t time)
+{
+    single->participant->times = (struct transaction_times){.snapshot = time, .commit = time};
+    if (horizon_is_due(single->engine, time))
+        horizon_advance_if_due(single->engine, time);
+}
+
+enum status commit_put(struct participant *participant, struct bytes key, struct bytes value)
+{
+    struct single single = single_of(participant, key);
+    uint64_t time = 0;
+    enum status status = put_attempt(&single, value, &time);
+
+    if (must_again(status))
+        status = single_again(&single, REDO_PUT, value, &time);
+    single_note(&single, time);
+    return status;
+}
+
+enum status commit_del(struct participant *participant, struct bytes key)
+{
+    struct single single = single_of(participant, key);
+    uint64_t time = 0;
+    uint64_t seen = 0;
+    enum status status = del_attempt(&single, &time, &seen);
+
+    if (must_again(status)) {
+        status = single_again(&single, REDO_DEL, (struct bytes){0}, &time);
+        seen = participant->times.snapshot;
+    }
+    single_note(&single, time);
+    if (time == 0)
+        participant->times.snapshot = seen;
+    return status;
 }

@@ -35,4 +35,9 @@ struct commit_request {
  * STATUS_UNAVAILABLE, STATUS_LOCK_TIMEOUT, STATUS_DEADLOCK; nothing is applied but for STATUS_OK. */
 enum status commit_run(struct participant *participant, struct commit_request *request);
 
+/* A single PUT or DEL: the recipe for one write that nothing was read for, without the loops. Sets participant->times, and
+ * conflict_key after STATUS_LOCK_TIMEOUT and STATUS_DEADLOCK. Outcomes as above, but for STATUS_CONFLICT. */
+enum status commit_put(struct participant *participant, struct bytes key, struct bytes value);
+enum status commit_del(struct participant *participant, struct bytes key);
+
 #endif

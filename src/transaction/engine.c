@@ -89,8 +89,3 @@ enum status shard_try_acquire(struct engine *engine, unsigned number)
         return STATUS_TIMEOUT;
     return result == MUTEX_CLOSED ? STATUS_UNAVAILABLE : shard_enter(engine, number, result);
 }
-
-void shard_release(struct engine *engine, unsigned number)
-{
-    robust_mutex_unlock(&table_shard(&engine->table, number)->mutex);
-}

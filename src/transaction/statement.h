@@ -32,6 +32,19 @@ static inline struct key_lock_owner key_lock_owner_of(const struct participant *
     };
 }
 
+/* Who was not looked at ahead gets at least its place fetched. */
+static inline uint64_t key_hash(struct participant *participant, struct bytes key)
+{
+    const struct table *table = &participant->engine->table;
+    uint64_t hash;
+
+    if (!key_hints_take(&participant->hints, key, &hash)) {
+        hash = table_hash(table, key);
+        table_prefetch_place(table, hash);
+    }
+    return hash;
+}
+
 /* Enters the transaction (STATUS_TIMEOUT: it was expired) and pins what it may read: its snapshot, or everything.
  * wants_snapshot: a read of several shards, which needs one time for all of them. */
 enum status statement_begin(struct statement *statement, struct participant *participant, unsigned number,

@@ -81,19 +81,6 @@ void participant_close(struct participant *participant)
     free(participant);
 }
 
-/* Who was not looked at ahead gets at least its place fetched. */
-static uint64_t key_hash(struct participant *participant, struct bytes key)
-{
-    const struct table *table = &participant->engine->table;
-    uint64_t hash;
-
-    if (!key_hints_take(&participant->hints, key, &hash)) {
-        hash = table_hash(table, key);
-        table_prefetch_place(table, hash);
-    }
-    return hash;
-}
-
 /* --- entering and leaving --- */
 
 /* IDLE to RUNNING. Fails if somebody made it EXPIRED, or, after a timeout, because it is. */
@@ -453,42 +440,13 @@ static enum status log_append(struct participant *participant, unsigned number, 
     return status;
 }
 
-static enum status single_write(struct participant *participant, enum redo_kind kind, struct bytes key,
-                                struct bytes value)
-{
-    struct engine *engine = participant->engine;
-    uint64_t hash = key_hash(participant, key);
-    struct commit_write write = {
-        .hash = hash,
-        .shard = table_shard_of(&engine->table, hash),
-        .kind = kind,
-        .key = key,
-        .value = value,
-        .value_size = value.size,
-    };
-    struct commit_request request = {
-        .writes = &write,
-        .count = 1,
-        .owner = key_lock_owner_of(participant, TRANSACTION_SINGLE),
-    };
-    enum status status;
-
-    participant->times = (struct transaction_times){0};
-    status = commit_run(participant, &request);
-    if (participant->times.commit != 0) {
-        participant->times.snapshot = participant->times.commit;
-        horizon_advance_if_due(engine, participant->times.commit);
-    }
-    return status;
-}
-
 enum status transaction_put(struct participant *participant, unsigned number, struct bytes key, struct bytes value)
 {
     REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     if (value.size > VALUE_BYTES_MAX)
         return STATUS_TOO_LARGE;
     if (number == TRANSACTION_SINGLE)
-        return single_write(participant, REDO_PUT, key, value);
+        return commit_put(participant, key, value);
     return log_append(participant, number, REDO_PUT, key, value);
 }
 
@@ -496,7 +454,7 @@ enum status transaction_del(struct participant *participant, unsigned number, st
 {
     REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     if (number == TRANSACTION_SINGLE)
-        return single_write(participant, REDO_DEL, key, bytes_from(NULL, 0));
+        return commit_del(participant, key);
     return log_append(participant, number, REDO_DEL, key, bytes_from(NULL, 0));
 }
 

@@ -143,7 +143,7 @@ WHOLE_TEST(page, a_replaced_version_is_found_in_place)
     place = place_of_key(5, 1);
     older = entry_version(atomic_load(&page->entries[place]));
     newer = version_of(1);
-    page_replace(page, place, newer);
+    page_replace(page, place, 5, newer);
 
     cr_assert_eq(place_of_key(5, 1), place);
     cr_assert_eq(entry_version(atomic_load(&page->entries[place])).units, newer.units);

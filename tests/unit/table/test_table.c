@@ -927,63 +927,67 @@ WHOLE_TEST(table, redo_of_a_delete_twice_is_like_once)
 
 /* --- publishing where a key was found --- */
 
-static void publish_at(const char *key, const char *value, struct table_place place)
-{
-    uint64_t hash = table_hash(table, text(key));
-    uint64_t time = atomic_fetch_add(&fixture.segment->header->clock, 1) + 1;
-
-    table_publish_at(table, table_shard_of(table, hash), hash, filled(key, value), time, place);
-    assert_sees(&fixture, text(key), time - 1, text("before"));
-    assert_sees(&fixture, text(key), time, text(value));
-}
-
 static struct table_place place_of(const char *key)
 {
     uint64_t hash = table_hash(table, text(key));
+    struct table_place place;
 
-    return table_find_place(table, table_shard_of(table, hash), hash, text(key));
+    table_find_place(table, table_shard_of(table, hash), hash, text(key), &place);
+    return place;
 }
 
 WHOLE_TEST(table, publishes_where_a_key_was_found)
 {
     struct table_place place;
+    uint64_t time;
 
     reopen(BYTES, 1);
     put("k", "before");
     place = place_of("k");
+    time = atomic_fetch_add(&fixture.segment->header->clock, 1) + 1;
+    table_publish_at(table, &place, filled("k", "after"), time);
 
-    publish_at("k", "after", place);
-
+    assert_sees(&fixture, text("k"), time - 1, text("before"));
+    assert_sees(&fixture, text("k"), time, text("after"));
     cr_assert_eq(place_of("k").index, place.index);
     cr_assert_neq(place_of("k").newest.units, place.newest.units);
     cr_assert_eq(table_shard(table, 0)->garbage_count, 1);
 }
 
-WHOLE_TEST(table, publishes_a_key_whose_entry_moved_meanwhile)
+WHOLE_TEST(table, says_where_a_new_key_will_be)
 {
     struct table_place place;
+    uint64_t time;
 
     reopen(BYTES, 1);
-    put("k", "before");
     place = place_of("k");
-    for (unsigned number = 0; place_of("k").index == place.index; number++)
-        put_number(number); /* until its page was split and its entry stands elsewhere */
+    cr_assert(block_ref_is_none(place.newest) && table_place_is_valid(&place));
+    time = atomic_fetch_add(&fixture.segment->header->clock, 1) + 1;
+    table_publish_at(table, &place, filled("k", "v"), time);
 
-    publish_at("k", "after", place);
+    assert_sees_nothing(&fixture, text("k"), time - 1);
+    assert_sees(&fixture, text("k"), time, text("v"));
+    cr_assert_eq(place_of("k").page, place.page);
+    cr_assert_eq(atomic_load(&place.shard->key_count), 1);
+    cr_assert_eq(atomic_load(&place.shard->entry_count), 1);
 }
 
-WHOLE_TEST(table, publishes_beside_an_entry_of_another_key)
+WHOLE_TEST(table, a_place_is_valid_as_long_as_its_entry_is_there)
 {
     struct table_place place;
+    struct table_place other;
 
     reopen(BYTES, 1);
     put("k", "before");
     put("l", "before");
     place = place_of("k");
-    place.index = place_of("l").index;
+    other = place;
+    other.index = place_of("l").index;
+    cr_assert(table_place_is_valid(&place));
+    cr_assert_not(table_place_is_valid(&other));
 
-    publish_at("k", "after", place);
-    assert_sees(&fixture, text("l"), clock_now(&fixture), text("before"));
+    put("k", "after");
+    cr_assert_not(table_place_is_valid(&place));
 }
 
 /* No commit left this record. */

@@ -125,6 +125,31 @@ WHOLE_TEST(commit, ten_thousand_deletes_are_one_commit)
         cr_assert_eq(atomic_load(&table_shard(&engine->table, shard)->entry_count), 0);
 }
 
+/* What it overwrites and deletes stands elsewhere when its own new keys have their room. */
+WHOLE_TEST(commit, overwrites_and_deletes_on_pages_that_it_splits)
+{
+    unsigned number;
+
+    assert_commits(me, with_puts(1000, "before"));
+    number = begun(me);
+    for (unsigned i = 0; i < 1000; i += 2) {
+        put(me, number, name(i), "after");
+        del(me, number, name(i + 1));
+    }
+    for (unsigned i = 1000; i < 11000; i++)
+        put(me, number, name(i), "new");
+    assert_commits(me, number);
+
+    assert_engine_valid();
+    cr_assert_gt(atomic_load(&table_shard(&engine->table, 0)->page_count), 1);
+    for (unsigned i = 0; i < 1000; i += 2) {
+        assert_reads(me, TRANSACTION_SINGLE, name(i), "after");
+        assert_absent(me, TRANSACTION_SINGLE, name(i + 1));
+    }
+    for (unsigned i = 1000; i < 11000; i++)
+        assert_reads(me, TRANSACTION_SINGLE, name(i), "new");
+}
+
 /* --- several shards --- */
 
 WHOLE_TEST(commit, a_snapshot_sees_all_shards_of_a_commit_or_none)
@@ -227,6 +252,28 @@ WHOLE_TEST(commit, out_of_memory_at_every_step_changes_nothing)
         leave_chunks_free(leave_no_chunk_free());
     }
     assert_all_read(count, "after");
+}
+
+/* There is memory for its version, but none to split its page, which says that it is full. */
+WHOLE_TEST(commit, a_single_put_without_room_gives_back_its_version)
+{
+    const char *key = key_in(0, 1);
+    struct page *page = table_page_of(&engine->table, 0, table_hash(&engine->table, text(key)));
+    uint32_t key_count;
+
+    put(me, TRANSACTION_SINGLE, key_in(0, 0), "v");
+    put(me, TRANSACTION_SINGLE, key_in(0, 2), "v"); /* keeps the chunk */
+    del(me, TRANSACTION_SINGLE, key_in(0, 0));
+    (void)engine_clean(engine);
+    (void)leave_no_chunk_free();
+    key_count = page->key_count;
+    page->key_count = PAGE_ENTRIES_FULL;
+    cr_assert_eq(transaction_put(me, TRANSACTION_SINGLE, text(key), text("v")), STATUS_OUT_OF_MEMORY);
+    cr_assert_eq(me->times.commit, 0);
+    page->key_count = key_count;
+
+    assert_engine_valid();
+    cr_assert_eq(transaction_put(me, TRANSACTION_SINGLE, text(key), text("v")), STATUS_OK);
 }
 
 WHOLE_TEST(commit, a_single_del_needs_no_memory)
