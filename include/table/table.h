@@ -36,10 +36,11 @@ struct shard {
 /* A process's private handle; inherited by fork. */
 struct table {
     struct segment *segment;
+    struct shard *shards;        /* in the segment's root, as is */
+    _Atomic uint32_t *directory; /* the directory */
     unsigned shard_count;
     unsigned shard_bits;
     unsigned directory_depth;
-    size_t directory_offset; /* in the segment's root */
 };
 
 /* The root of the segment begins with this; the shards and the directory follow. */
@@ -72,7 +73,7 @@ static inline struct table_root *table_root(const struct table *table)
 
 static inline struct shard *table_shard(const struct table *table, unsigned shard)
 {
-    return (struct shard *)(void *)(table->segment->root + sizeof(struct table_root)) + shard;
+    return table->shards + shard;
 }
 
 static inline uint64_t table_hash(const struct table *table, struct bytes key)

@@ -65,12 +65,15 @@ static enum status shard_init(struct table *table, unsigned number)
 /* The handle on a table of that shape. */
 static struct table table_of(struct segment *segment, unsigned shard_count, unsigned directory_depth)
 {
+    struct shard *shards = (struct shard *)(void *)(segment->root + sizeof(struct table_root));
+
     return (struct table){
         .segment = segment,
+        .shards = shards,
+        .directory = (_Atomic uint32_t *)(void *)(shards + shard_count),
         .shard_count = shard_count,
         .shard_bits = (unsigned)__builtin_ctz(shard_count),
         .directory_depth = directory_depth,
-        .directory_offset = sizeof(struct table_root) + shard_count * sizeof(struct shard),
     };
 }
 

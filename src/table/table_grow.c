@@ -19,9 +19,9 @@ void directory_derive(struct table *table, size_t first, size_t last)
         first = (first + 1) / 2;
         last = last / 2;
         for (size_t node = first; node <= last; node++) {
-            uint32_t entry = atomic_load_explicit(&directory_nodes(table)[2 * node], memory_order_relaxed);
+            uint32_t entry = atomic_load_explicit(&table->directory[2 * node], memory_order_relaxed);
 
-            atomic_store_explicit(&directory_nodes(table)[node], entry, memory_order_release);
+            atomic_store_explicit(&table->directory[node], entry, memory_order_release);
         }
     }
 }
@@ -35,7 +35,7 @@ void directory_set_range(struct table *table, unsigned shard, struct chunk_ref c
 
     directory_level_raise(table, page->depth);
     for (size_t i = 0; i < count; i++)
-        atomic_store_explicit(&directory_nodes(table)[first + i], entry, memory_order_release);
+        atomic_store_explicit(&table->directory[first + i], entry, memory_order_release);
     directory_derive(table, first, first + count - 1);
 }
 

@@ -24,11 +24,6 @@ struct page_entry_point {
     uint32_t depth;
 };
 
-static inline _Atomic uint32_t *directory_nodes(const struct table *table)
-{
-    return (_Atomic uint32_t *)(void *)(table->segment->root + table->directory_offset);
-}
-
 /* The node, on the deepest level, of a shard's first hashes; those of its others follow it. */
 static inline size_t directory_first_node(const struct table *table, unsigned shard)
 {
@@ -38,7 +33,7 @@ static inline size_t directory_first_node(const struct table *table, unsigned sh
 /* A shard's part of the deepest level: 2^directory_depth entries. */
 static inline _Atomic uint32_t *directory_of(const struct table *table, unsigned shard)
 {
-    return directory_nodes(table) + directory_first_node(table, shard);
+    return table->directory + directory_first_node(table, shard);
 }
 
 static inline struct page_entry_point directory_load(const _Atomic uint32_t *place)
@@ -64,7 +59,7 @@ static inline const _Atomic uint32_t *directory_place(const struct table *table,
 {
     uint64_t hash_behind_a_1 = hash >> 1 | (uint64_t)1 << 63;
 
-    return directory_nodes(table) + (hash_behind_a_1 >> (63 - table->shard_bits - directory_level(table)));
+    return table->directory + (hash_behind_a_1 >> (63 - table->shard_bits - directory_level(table)));
 }
 
 /* What the deepest level says of the page for tag. */

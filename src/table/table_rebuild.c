@@ -387,7 +387,7 @@ static bool directory_levels_are_valid(struct census *census)
         return refuse(census, "there is no such level of the directory");
     for (size_t count = 1; count < (size_t)1 << table->directory_depth; count *= 2, first *= 2)
         for (size_t node = first; node < first + count; node++)
-            if (atomic_load(&directory_nodes(table)[node]) != atomic_load(&directory_nodes(table)[2 * node]))
+            if (atomic_load(&table->directory[node]) != atomic_load(&table->directory[2 * node]))
                 return refuse(census, "a level of the directory disagrees with the one below it");
     return true;
 }

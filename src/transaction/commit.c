@@ -490,6 +490,7 @@ static inline struct single single_of(struct participant *participant, struct by
 {
     uint64_t hash = key_hash(participant, key);
 
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     return (struct single){
         .participant = participant,
         .engine = participant->engine,
@@ -519,15 +520,14 @@ static inline enum status single_enter(const struct single *single)
 }
 
 /* Room on the page for a new key; the page may be another then. */
-static enum status insert_reserve(const struct single *single, struct table_place *place)
+static enum status insert_reserve(struct table *table, unsigned shard, uint64_t hash, struct table_place *place)
 {
-    struct table *table = &single->engine->table;
     enum status status = STATUS_OK;
     bool is_done = false;
 
     while (status == STATUS_OK && !is_done)
-        status = table_make_room(table, single->shard, single->hash, 1, &is_done);
-    place->page = table_page_of(table, single->shard, single->hash);
+        status = table_make_room(table, shard, hash, 1, &is_done);
+    place->page = table_page_of(table, shard, hash);
     return status;
 }
 
@@ -545,21 +545,21 @@ static inline enum status put_reserve(const struct single *single, struct bytes 
     table_find_place(table, single->shard, single->hash, single->key, place);
     if (!block_ref_is_none(place->newest))
         return STATUS_OK;
-    status = insert_reserve(single, place);
+    status = insert_reserve(table, single->shard, single->hash, place);
     if (status != STATUS_OK)
         table_unreserve(table, single->shard, *version);
     return status;
 }
 
 /* C4, C5. */
-static inline uint64_t single_mark(const struct single *single, enum redo_kind kind, struct block_ref version)
+static inline uint64_t single_mark(const struct single *single, uint64_t shards, enum redo_kind kind, struct block_ref version)
 {
     struct commit_record *record = &single->participant->slot->commit;
     uint64_t time;
 
     record->built_in[0] = redo_entry_of(kind, single->shard, version);
     time = commit_tick(single->engine);
-    commit_mark(record, (struct chunk_ref){0}, 1, shard_bit(single->shard), time);
+    commit_mark(record, (struct chunk_ref){0}, 1, shards, time);
     return time;
 }
 
@@ -577,6 +577,7 @@ static inline void single_finish(const struct single *single, struct shard *shar
 static inline enum status put_attempt(const struct single *single, struct bytes value, uint64_t *time)
 {
     enum status status = single_enter(single);
+    uint64_t shards = shard_bit(single->shard);
     struct table_place place;
     struct block_ref version;
     uint32_t garbage_before;
@@ -589,7 +590,7 @@ static inline enum status put_attempt(const struct single *single, struct bytes 
         shard_release(single->engine, single->shard);
         return status;
     }
-    *time = single_mark(single, REDO_PUT, version);
+    *time = single_mark(single, shards, REDO_PUT, version);
     table_publish_at(&single->engine->table, &place, version, *time);
     single_finish(single, place.shard, garbage_before);
     return STATUS_OK;
@@ -612,34 +613,32 @@ static inline enum status del_attempt(const struct single *single, uint64_t *tim
         shard_release(engine, single->shard);
         return STATUS_OK;
     }
-    *time = single_mark(single, REDO_DEL, newest);
+    *time = single_mark(single, shard_bit(single->shard), REDO_DEL, newest);
     table_end(&engine->table, single->shard, newest, *time);
     single_finish(single, single_shard(single), garbage_before);
     return STATUS_OK;
 }
 
-/* Memory is to be found first, or somebody's key to be waited for: with the loops. Returns the commit's time in *time, or 0. */
-static enum status single_again(const struct single *single, enum redo_kind kind, struct bytes value, uint64_t *time)
+/* Memory is to be found first, or somebody's key to be waited for: with the loops, and times as they leave them. (Not by reference:
+ * what nobody has the address of need not be in memory.) */
+static enum status single_again(struct single single, enum redo_kind kind, struct bytes value)
 {
     struct commit_write write = {
-        .hash = single->hash,
-        .shard = single->shard,
+        .hash = single.hash,
+        .shard = single.shard,
         .kind = kind,
-        .key = single->key,
+        .key = single.key,
         .value = value,
         .value_size = value.size,
     };
     struct commit_request request = {
         .writes = &write,
         .count = 1,
-        .owner = key_lock_owner_of(single->participant, TRANSACTION_SINGLE),
+        .owner = key_lock_owner_of(single.participant, TRANSACTION_SINGLE),
     };
-    enum status status;
 
-    single->participant->times = (struct transaction_times){0};
-    status = commit_run(single->participant, &request);
-    *time = single->participant->times.commit;
-    return status;
+    single.participant->times = (struct transaction_times){0};
+    return commit_run(single.participant, &request);
 }
 
 static inline bool must_again(enum status status)
@@ -661,8 +660,10 @@ enum status commit_put(struct participant *participant, struct bytes key, struct
     uint64_t time = 0;
     enum status status = put_attempt(&single, value, &time);
 
-    if (must_again(status))
-        status = single_again(&single, REDO_PUT, value, &time);
+    if (must_again(status)) {
+        status = single_again(single, REDO_PUT, value);
+        time = participant->times.commit;
+    }
     single_note(&single, time);
     return status;
 }
@@ -675,7 +676,8 @@ enum status commit_del(struct participant *participant, struct bytes key)
     enum status status = del_attempt(&single, &time, &seen);
 
     if (must_again(status)) {
-        status = single_again(&single, REDO_DEL, (struct bytes){0}, &time);
+        status = single_again(single, REDO_DEL, (struct bytes){0});
+        time = participant->times.commit;
         seen = participant->times.snapshot;
     }
     single_note(&single, time);

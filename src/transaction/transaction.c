@@ -428,6 +428,7 @@ static enum status log_append(struct participant *participant, unsigned number, 
     uint64_t hash = key_hash(participant, key);
     enum status status;
 
+    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     REQUIRE(!transaction->is_snapshot);
     status = transaction_enter(participant, number);
     if (status != STATUS_OK)
@@ -442,7 +443,6 @@ static enum status log_append(struct participant *participant, unsigned number, 
 
 enum status transaction_put(struct participant *participant, unsigned number, struct bytes key, struct bytes value)
 {
-    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     if (value.size > VALUE_BYTES_MAX)
         return STATUS_TOO_LARGE;
     if (number == TRANSACTION_SINGLE)
@@ -452,7 +452,6 @@ enum status transaction_put(struct participant *participant, unsigned number, st
 
 enum status transaction_del(struct participant *participant, unsigned number, struct bytes key)
 {
-    REQUIRE(key.size >= 1 && key.size <= KEY_BYTES_MAX);
     if (number == TRANSACTION_SINGLE)
         return commit_del(participant, key);
     return log_append(participant, number, REDO_DEL, key, bytes_from(NULL, 0));

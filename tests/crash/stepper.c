@@ -244,11 +244,15 @@ void engine_view_open(struct engine_view *view, const struct engine *like, unsig
     ptrdiff_t root_offset = segment->root - segment->base;
     ptrdiff_t owners_offset = (unsigned char *)segment->owners - segment->base;
     ptrdiff_t infos_offset = (unsigned char *)segment->infos - segment->base;
+    ptrdiff_t shards_offset = (unsigned char *)like->table.shards - segment->base;
+    ptrdiff_t directory_offset = (unsigned char *)like->table.directory - segment->base;
 
     view->engine = *like;
     view->segment = *segment;
     view->engine.segment = &view->segment;
     view->engine.table.segment = &view->segment;
+    view->engine.table.shards = (struct shard *)(void *)(base + shards_offset);
+    view->engine.table.directory = (_Atomic uint32_t *)(void *)(base + directory_offset);
     view->segment.base = base;
     view->segment.header = (struct segment_header *)(void *)base;
     view->segment.root = base + root_offset;

@@ -38,7 +38,8 @@ Test(table_attach, finds_what_was_made)
     cr_assert_eq(found.shard_count, SHARDS);
     cr_assert_eq(found.shard_bits, fixture.table.shard_bits);
     cr_assert_eq(found.directory_depth, fixture.table.directory_depth);
-    cr_assert_eq(found.directory_offset, fixture.table.directory_offset);
+    cr_assert_eq(found.shards, fixture.table.shards);
+    cr_assert_eq(found.directory, fixture.table.directory);
 }
 
 /* A shard had no count of its changes once, and was of the same size. */

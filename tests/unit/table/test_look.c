@@ -307,9 +307,9 @@ static struct page_entry_point page_said(struct bytes key)
 
 static void set_depth(struct bytes key, uint32_t depth)
 {
-    size_t node = (size_t)(directory_place(&table, hash_of(key)) - directory_nodes(&table));
+    size_t node = (size_t)(directory_place(&table, hash_of(key)) - table.directory);
 
-    atomic_store(&directory_nodes(&table)[node], depth << DIRECTORY_NUMBER_BITS | page_said(key).chunk.number);
+    atomic_store(&table.directory[node], depth << DIRECTORY_NUMBER_BITS | page_said(key).chunk.number);
 }
 
 /* 16 bytes end with the segment, 17 do not. */
@@ -497,7 +497,7 @@ WHOLE_TEST(look, survives_nonsense_in_the_directory)
         bool is_there;
 
         for (size_t node = 0; node < (size_t)2 << table.directory_depth; node++)
-            atomic_store(&directory_nodes(&table)[node], nonsense[i]);
+            atomic_store(&table.directory[node], nonsense[i]);
         cr_assert_eq(table_look(&table, hash_of(key), key, 1, &seen), is_page[i], "%x", nonsense[i]);
         cr_assert_eq(value_seen(&table, key, &value, &is_there), is_page[i], "%x", nonsense[i]);
     }

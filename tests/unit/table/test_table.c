@@ -739,7 +739,7 @@ WHOLE_TEST(table, hints_survive_nonsense_in_the_directory)
 {
     const uint32_t deepest = UINT32_MAX << DIRECTORY_NUMBER_BITS;
     const uint32_t nonsense[] = {0, UINT32_MAX, fixture.segment->chunk_count + 1, deepest | 1, deepest};
-    _Atomic uint32_t *directory = directory_nodes(table);
+    _Atomic uint32_t *directory = table->directory;
     size_t bytes = 2 * sizeof(uint32_t) * SHARDS << table->directory_depth;
     unsigned char *kept = malloc(bytes);
 
@@ -780,7 +780,7 @@ WHOLE_TEST(table, upper_levels_of_the_directory_are_made_anew)
     level = table_root(table)->directory_level;
     cr_assert_gt(level, 1);
     for (size_t node = 0; node < directory_first_node(table, 0); node++)
-        atomic_store(&directory_nodes(table)[node], UINT32_MAX);
+        atomic_store(&table->directory[node], UINT32_MAX);
     atomic_store(&table_root(table)->directory_level, UINT32_MAX);
 
     table_forget_level(table);

@@ -97,7 +97,7 @@ _Atomic uint32_t *directory(unsigned shard)
 
 _Atomic uint32_t *directory_node(size_t node)
 {
-    return directory_nodes(&engine->table) + node;
+    return engine->table.directory + node;
 }
 
 _Atomic uint32_t *directory_end_of_first_page(unsigned shard)
