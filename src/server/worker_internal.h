@@ -16,6 +16,7 @@ struct worker {
     struct store_session *store_session;
     struct worker_counters *counters;
     int epoll;
+    bool is_watching;    /* the listening sockets, with it */
     bool is_backing_off; /* accept(2) failed for a reason that lasts, and the operator was told */
 };
 

@@ -1,10 +1,13 @@
 /* Waiting for a connection.
  *
  * Every worker has an epoll instance of its own over all listening sockets, with
- * EPOLLEXCLUSIVE: the system wakes one of those that wait. Watching is level
+ * EPOLLEXCLUSIVE: the system wakes one of those that wait. To find it, it goes
+ * through all that watch, so a worker that serves does not watch: with thousands
+ * of them each connection would cost as many steps. Watching is level
  * triggered, so a worker that begins to wait while connections are queued gets
  * one at once. One that is killed between being woken and accepting takes that
- * call with it; the worker that the master then forks looks at the queue. */
+ * call with it; the worker that the master then forks looks at the queue.
+ * Source: epoll_ctl(2); the kernel's fs/eventpoll.c, ep_poll_callback. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -18,25 +21,16 @@
 
 #define BACK_OFF_NS (100L * 1000 * 1000)
 
+static bool watch(struct worker *worker);
+static void unwatch(struct worker *worker);
 static int accept_from(struct worker *worker, int listener, struct address *peer);
 static bool is_passing(int error);
 static void back_off(struct worker *worker, int error);
 
 bool worker_wait_init(struct worker *worker)
 {
-    const struct listeners *listeners = &worker->inheritance->listeners;
-
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (worker->epoll < 0)
-        return false;
-    for (unsigned i = 0; i < listeners->count; i++) {
-        int listener = listeners->list[i].descriptor;
-        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener};
-
-        if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, listener, &event) != 0)
-            return false;
-    }
-    return true;
+    return worker->epoll >= 0 && watch(worker);
 }
 
 int worker_wait(struct worker *worker, struct address *peer)
@@ -44,16 +38,47 @@ int worker_wait(struct worker *worker, struct address *peer)
     const sigset_t waiting = worker_signals_waiting();
     struct epoll_event event;
 
+    if (!worker->is_watching && !watch(worker)) {
+        diagnostic_error("A worker cannot wait for connections any more: %s", strerror(errno));
+        return -1;
+    }
     while (worker_orders.stop == 0) {
         int descriptor;
 
         if (epoll_pwait(worker->epoll, &event, 1, -1, &waiting) <= 0)
             continue;
         descriptor = accept_from(worker, event.data.fd, peer);
-        if (descriptor >= 0)
+        if (descriptor >= 0) {
+            unwatch(worker);
             return descriptor;
+        }
     }
     return -1;
+}
+
+static bool watch(struct worker *worker)
+{
+    const struct listeners *listeners = &worker->inheritance->listeners;
+
+    for (unsigned i = 0; i < listeners->count; i++) {
+        int listener = listeners->list[i].descriptor;
+        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener};
+
+        if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, listener, &event) != 0)
+            return false;
+    }
+    worker->is_watching = true;
+    return true;
+}
+
+/* Fails only for what is not watched. */
+static void unwatch(struct worker *worker)
+{
+    const struct listeners *listeners = &worker->inheritance->listeners;
+
+    for (unsigned i = 0; i < listeners->count; i++)
+        (void)epoll_ctl(worker->epoll, EPOLL_CTL_DEL, listeners->list[i].descriptor, NULL);
+    worker->is_watching = false;
 }
 
 static int accept_from(struct worker *worker, int listener, struct address *peer)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <criterion/criterion.h>
@@ -287,5 +288,52 @@ Test(crowd, everybody_has_a_process_and_afterwards_the_pool_is_small_again)
     cr_assert_eq(client_statistic(&clients[0], "connections.refused"), 0);
     client_close(&clients[0]);
     server_expect_unharmed(&server, 0);
+    server_stop(&server);
+}
+
+/* --- who is asked for the next one --- */
+
+/* How many descriptors the process watches by epoll(7): proc(5), /proc/[pid]/fdinfo. */
+static unsigned watched_count(pid_t process)
+{
+    char path[64];
+    DIR *folder;
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/fdinfo", (int)process);
+    folder = opendir(path);
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        char file_path[sizeof path + sizeof entry->d_name];
+        char line[128];
+        FILE *file;
+
+        (void)snprintf(file_path, sizeof file_path, "%s/%s", path, entry->d_name);
+        file = fopen(file_path, "r");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL)
+            count += strncmp(line, "tfd:", 4) == 0;
+        if (file != NULL)
+            (void)fclose(file);
+    }
+    if (folder != NULL)
+        (void)closedir(folder);
+    return count;
+}
+
+/* The system goes through all that watch for each connection that comes. */
+Test(crowd, who_serves_does_not_watch_for_connections)
+{
+    struct server server;
+    struct client client;
+    pid_t worker;
+
+    server_start(&server);
+    for (unsigned i = 0; i < 3; i++) {
+        client_connect(&client, &server);
+        worker = client_worker(&client);
+        cr_assert_eq(watched_count(worker), 0);
+        client_close(&client);
+        eventually(watched_count(worker) == server.listener_count);
+    }
     server_stop(&server);
 }
