@@ -36,8 +36,8 @@ struct shard {
 /* A process's private handle; inherited by fork. */
 struct table {
     struct segment *segment;
-    struct shard *shards;        /* in the segment's root, as is */
-    _Atomic uint32_t *directory; /* the directory */
+    struct shard *shards; /* in the segment's root, and so is the directory */
+    _Atomic uint32_t *directory;
     unsigned shard_count;
     unsigned shard_bits;
     unsigned directory_depth;
