@@ -57,20 +57,30 @@ int echo_serve(const struct endpoint *endpoint, unsigned worker_count, size_t va
         (void)pause();
 }
 
+/* As a worker of the server does: who serves does not watch. -1: it cannot wait. */
+static int wait_for_one(int epoll, int listener)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener};
+    int descriptor = -1;
+
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) != 0)
+        return -1;
+    while (descriptor < 0 && epoll_wait(epoll, &event, 1, -1) >= 0)
+        descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    (void)epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL);
+    return descriptor;
+}
+
 static void work(int listener, const struct replies *replies)
 {
     const struct sched_param no_priority = {0};
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener};
     int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int descriptor;
 
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
-    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) != 0)
+    if (epoll < 0)
         return;
-    while (epoll_wait(epoll, &event, 1, -1) >= 0) {
-        int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-
-        if (descriptor < 0)
-            continue;
+    while ((descriptor = wait_for_one(epoll, listener)) >= 0) {
         serve(descriptor, replies);
         (void)close(descriptor);
     }
