@@ -30,6 +30,7 @@ static int file_make(char path[PATH_BYTES])
 static bool load(struct store *store, struct bytes text, uint64_t *pairs)
 {
     static char path[PATH_BYTES];
+    static const volatile sig_atomic_t never = 0;
     static int file = -1;
     ssize_t written;
 
@@ -38,7 +39,7 @@ static bool load(struct store *store, struct bytes text, uint64_t *pairs)
     REQUIRE(ftruncate(file, 0) == 0);
     written = pwrite(file, text.data, text.size, 0);
     REQUIRE(written == (ssize_t)text.size);
-    return dump_load(store, path, pairs);
+    return dump_load(store, path, &never, pairs);
 }
 
 static struct bytes text_of(struct store *store, uint64_t *pairs)

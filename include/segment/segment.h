@@ -179,6 +179,11 @@ void segment_discard(const struct segment_options *options);
 /* Unmaps and frees the handle; the shared memory stays for others. Any process. */
 void segment_detach(struct segment *segment);
 
+/* Forgets where the segment's pages are, until this process touches them again: they count as taken by whoever has
+ * touched them, and the system ends first whom it finds taking most. What they hold stays. Any process that keeps the
+ * segment mapped shared. */
+void segment_let_pages_go(const struct segment *segment);
+
 /* Removes the name, so that the memory goes with its last process. The master. */
 void segment_unlink(const struct segment *segment);
 

@@ -7,6 +7,7 @@
 #ifndef HAUSKV_SERVER_DUMP_H
 #define HAUSKV_SERVER_DUMP_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@ bool dump_write(struct store *store, FILE *stream, uint64_t *pairs);
 
 /* Puts every pair of the file into the store. The file is read twice, so it is no pipe: a line that is no pair is named
  * by its number before anything is put. *pairs is how many keys are new. False: standard error was told why; if pairs
- * did not fit, those before are in the store. Nobody else is in the store. */
-bool dump_load(struct store *store, const char *path, uint64_t *pairs);
+ * did not fit, or *stop became other than 0 (as a signal handler stores it), those before are in the store. Nobody else
+ * is in the store. */
+bool dump_load(struct store *store, const char *path, const volatile sig_atomic_t *stop, uint64_t *pairs);
 
 #endif

@@ -1,4 +1,4 @@
-/* Everything that crosses fork, from the master to a worker or the housekeeper.
+/* Everything that crosses fork, from the master to a worker, the housekeeper or the loader.
  * The children change none of it; what they share while they live is in the
  * store (the data) and on the scoreboard (who does what). */
 #ifndef HAUSKV_SERVER_INHERITANCE_H
@@ -22,8 +22,14 @@ struct inheritance {
     int pool_event;               /* eventfd, never waits: a worker adds one when there are too few or too many spare */
     int signals;                  /* signalfd of the master; children close it */
     pid_t master;
+    int pressure_adjustment;      /* memory_pressure.h: what whoever started the server gave it */
     uint64_t started_ms;          /* of clock_monotonic_ms */
 };
+
+/* Added to what the server was given (memory_pressure.h), so that the system, when it has no memory left, ends a child,
+ * which costs a client, and not the master, which would cost them all. The master's is set only where that is allowed. */
+#define INHERITANCE_CHILD_PRESSURE 200
+#define INHERITANCE_MASTER_PRESSURE (-200)
 
 /* fork(2) for a child that ends with the master: returns its pid in the master,
  * 0 in the child, -1 and errno where there can be none. All signals are blocked

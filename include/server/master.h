@@ -2,13 +2,14 @@
  * and one housekeeper forked, reaps the dead, and stops when it is told. It owns
  * no data and takes no lock of the table, so it survives what workers break.
  *
- *     STARTING --> SERVING --> STOPPING --> (exit)
+ *     (LOADING -->) STARTING --> SERVING --> STOPPING --> (exit)
  *
  * SIGTERM, SIGINT and SIGHUP (unless that was ignored at start) begin the stop:
  * nobody can connect any more, workers finish the command at hand, roll back and
  * end. A second signal, or MASTER_STOP_MS, kills what is left. The same signal
  * within MASTER_ECHO_MS is the first one once more: timeout(1) and others send
- * it to the process and then to its group. */
+ * it to the process and then to its group. Each of the first three phases may be
+ * followed by STOPPING. */
 #ifndef HAUSKV_SERVER_MASTER_H
 #define HAUSKV_SERVER_MASTER_H
 

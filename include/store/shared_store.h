@@ -74,6 +74,9 @@ enum status shared_store_begin_snapshot(struct store_session *session, store_tra
 
 /* --- for the server --- */
 
+/* What this process has touched of the store counts as its own no more: for the master, which needs none of it to serve. */
+void shared_store_let_pages_go(struct store *store);
+
 struct shared_store_statistics {
     uint64_t keys;
     uint64_t limit_bytes; /* what can be held at all, overhead included */

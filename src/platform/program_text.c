@@ -1,6 +1,7 @@
 /* The program's own text on huge pages. */
 #include "platform/program_text.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -118,10 +119,13 @@ static bool find_own_text(struct program_text *text)
 /* A child goes the whole way first: a system that refuses it by killing, or half-way, kills the child. */
 static enum outcome rehearse(const struct program_text *text)
 {
+    pid_t parent = getpid();
     pid_t child = fork();
     int status;
 
     if (child == 0) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+            _exit(REFUSED);
         (void)prctl(PR_SET_DUMPABLE, 0); /* its death is not worth a core */
         _exit((int)move(text));
     }

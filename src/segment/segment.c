@@ -491,6 +491,11 @@ void segment_discard(const struct segment_options *options)
         (void)unlink(path);
 }
 
+void segment_let_pages_go(const struct segment *segment)
+{
+    (void)madvise(segment->base, segment->mapped_bytes, MADV_DONTNEED); /* shared: nothing is lost */
+}
+
 void segment_unlink(const struct segment *segment)
 {
     if (segment->path[0] != '\0')

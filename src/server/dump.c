@@ -121,6 +121,7 @@ struct load {
     char *line;
     size_t capacity;
     uint64_t number; /* of the line */
+    const volatile sig_atomic_t *stop;
 };
 
 static bool refuse(const struct load *load, const char *what)
@@ -175,6 +176,8 @@ static bool lines_read(struct load *load, struct store_session *session, size_t 
 
         while (size > 0 && (load->line[size - 1] == '\n' || load->line[size - 1] == '\r'))
             size--;
+        if (*load->stop != 0)
+            return refuse(load, "told to stop here");
         if (size == 0)
             continue;
         if (!pair_read(load, size, &key, &value))
@@ -187,9 +190,9 @@ static bool lines_read(struct load *load, struct store_session *session, size_t 
     return feof(load->file) != 0 || refuse(load, strerror(errno));
 }
 
-bool dump_load(struct store *store, const char *path, uint64_t *pairs)
+bool dump_load(struct store *store, const char *path, const volatile sig_atomic_t *stop, uint64_t *pairs)
 {
-    struct load load = {.path = path, .file = fopen(path, "re")};
+    struct load load = {.path = path, .file = fopen(path, "re"), .stop = stop};
     size_t value_bytes_max = store_value_bytes_max(store);
     struct store_session *session;
     uint64_t before = 0;

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "platform/memory_pressure.h"
 #include "platform/signals.h"
 
 pid_t inheritance_fork(const struct inheritance *inheritance, const char *process_name)
@@ -26,6 +27,7 @@ pid_t inheritance_fork(const struct inheritance *inheritance, const char *proces
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != inheritance->master)
         _exit(0);
     (void)prctl(PR_SET_NAME, process_name);
+    (void)memory_pressure_adjust(inheritance->pressure_adjustment + INHERITANCE_CHILD_PRESSURE);
     (void)close(inheritance->signals);
     /* Ctrl-C and a lost terminal reach every process of the group; the children wait for the master's word. */
     signals_ignore(SIGINT);

@@ -9,6 +9,7 @@
 #include "platform/diagnostic.h"
 
 static void go_on(struct master *master);
+static void load(struct master *master);
 static void begin(struct master *master);
 static int keep_up(struct master *master);
 static int wind_up(struct master *master);
@@ -21,6 +22,8 @@ int master_run(const struct server_config *config)
 
     if (!master_open(&master, config))
         return MASTER_FAILED;
+    if (config->load_path[0] != '\0')
+        load(&master);
     while (!has_ended(&master))
         go_on(&master);
     master_close(&master);
@@ -31,18 +34,32 @@ int master_run(const struct server_config *config)
 
 static bool has_ended(const struct master *master)
 {
-    return master->phase == MASTER_STOPPING && master->pool->count == 0 && master->housekeeper.pid == 0;
+    return master->phase == MASTER_STOPPING && !master_has_children(master);
+}
+
+bool master_has_children(const struct master *master)
+{
+    return master->pool->count > 0 || master->housekeeper.pid != 0 || master->loader.pid != 0;
+}
+
+static void load(struct master *master)
+{
+    master->phase = MASTER_LOADING;
+    if (!loader_begin(&master->loader, &master->inheritance)) {
+        master->has_failed_to_load = true;
+        master_stop(master, MASTER_FAILED);
+    }
 }
 
 static void go_on(struct master *master)
 {
-    int limit_ms;
+    int limit_ms = -1;
 
     master_take_orders(master);
     master_reap(master);
     if (master->phase == MASTER_STOPPING)
         limit_ms = wind_up(master);
-    else
+    else if (master->phase != MASTER_LOADING)
         limit_ms = keep_up(master);
     if (master->phase == MASTER_STARTING)
         begin(master);
@@ -79,7 +96,8 @@ static int wind_up(struct master *master)
     if (now_ms < master->stop_by_ms)
         return (int)(master->stop_by_ms - now_ms);
     if (!master->has_killed)
-        diagnostic_warning("%u workers have not ended after %u ms: killing them", master->pool->count, MASTER_STOP_MS);
+        diagnostic_warning("%u workers have not ended after %u ms: killing what is left", master->pool->count,
+                           MASTER_STOP_MS);
     master_kill(master);
     return (int)MASTER_STOP_MS;
 }

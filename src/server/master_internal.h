@@ -6,10 +6,12 @@
 
 #include "server/housekeeper.h"
 #include "server/inheritance.h"
+#include "server/loader.h"
 #include "server/master.h"
 #include "server/pool.h"
 
 enum master_phase {
+    MASTER_LOADING,  /* the loader is at work, nobody else */
     MASTER_STARTING, /* no worker has come up yet */
     MASTER_SERVING,
     MASTER_STOPPING
@@ -21,12 +23,17 @@ struct master {
     struct inheritance inheritance;
     struct pool *pool;
     struct housekeeper_watch housekeeper;
+    struct loader loader;
+    bool has_failed_to_load;
     bool has_dead;       /* perhaps: SIGCHLD came, or nothing did for long */
     int stop_signal;     /* the first that was received; 0: none */
     uint64_t stopped_ms; /* when that was */
     uint64_t stop_by_ms; /* while stopping: when what is left is killed */
     bool has_killed;
 };
+
+/* Whether there are children. */
+bool master_has_children(const struct master *master);
 
 /* Opens all that the children inherit. False: standard error was told why, and nothing is open. */
 bool master_open(struct master *master, const struct server_config *config);

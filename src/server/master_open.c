@@ -6,22 +6,21 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "master_internal.h"
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "platform/file.h"
+#include "platform/memory_pressure.h"
 #include "platform/program_text.h"
 #include "platform/signals.h"
-#include "server/dump.h"
 #include "server/limits.h"
 #include "store/shared_store.h"
 
 static int open_signals(void);
 static bool open_store(struct inheritance *inheritance, const struct server_config *config);
-static bool load(const struct inheritance *inheritance, const struct server_config *config);
+static void lower_pressure(struct inheritance *inheritance);
 static void give_store_up(struct inheritance *inheritance);
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config);
 
@@ -45,8 +44,11 @@ bool master_open(struct master *master, const struct server_config *config)
         goto close_events;
     if (!limits_check(config, inheritance->listeners.count) || !open_store(inheritance, config))
         goto close_listeners;
-    if ((config->load_path[0] != '\0' && !load(inheritance, config)) || !open_scoreboard(inheritance, config))
+    shared_store_let_pages_go(inheritance->store);
+    lower_pressure(inheritance);
+    if (!open_scoreboard(inheritance, config))
         goto close_store;
+    master->phase = MASTER_STARTING;
     master->pool = pool_create(inheritance);
     if (master->pool != NULL)
         return true;
@@ -70,7 +72,7 @@ void master_close(struct master *master)
 
     pool_destroy(master->pool);
     scoreboard_destroy(&inheritance->scoreboard);
-    if (inheritance->config->is_discard)
+    if (inheritance->config->is_discard || (master->has_failed_to_load && inheritance->has_new_store))
         shared_store_unlink(inheritance->store);
     else if (!master->has_killed)
         shared_store_mark_clean(inheritance->store);
@@ -97,6 +99,14 @@ static int open_signals(void)
     signals_set_default(SIGCHLD); /* where it is ignored, children vanish unreaped */
     signals_block(&set, NULL);
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* The master's death would be everybody's. */
+static void lower_pressure(struct inheritance *inheritance)
+{
+    inheritance->pressure_adjustment = memory_pressure_adjustment();
+    if (!memory_pressure_adjust(inheritance->pressure_adjustment + INHERITANCE_MASTER_PRESSURE))
+        diagnostic_debug("The system does not let the master rank lower than others when memory runs out");
 }
 
 /* A start that failed leaves behind what it found, and nothing that it made. */
@@ -162,26 +172,6 @@ static bool open_store(struct inheritance *inheritance, const struct server_conf
     diagnostic_info("Segment hauskv-%s: %" PRIu64 " bytes for data, %u shards; huge pages: %s", config->name,
                     statistics.limit_bytes, statistics.shards, statistics.huge_pages);
     return true;
-}
-
-/* A child does it, so that the master stays small and, whatever the file, alive. */
-static bool load(const struct inheritance *inheritance, const struct server_config *config)
-{
-    pid_t child = fork();
-    int status = 0;
-    uint64_t pairs;
-
-    if (child == 0) {
-        bool is_loaded = dump_load(inheritance->store, config->load_path, &pairs);
-
-        if (is_loaded)
-            diagnostic_info("Loaded %s: %" PRIu64 " new keys", config->load_path, pairs);
-        _exit(is_loaded ? 0 : 1);
-    }
-    if (child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return true; /* all signals of the master are blocked: nothing interrupts the wait */
-    diagnostic_error("Loading %s failed", config->load_path);
-    return false;
 }
 
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config)

@@ -56,6 +56,14 @@ static void obey(struct master *master, int signal_number)
     master_stop(master, MASTER_DONE);
 }
 
+static void signal_others(const struct master *master, int signal_number)
+{
+    if (master->housekeeper.pid != 0)
+        (void)kill(master->housekeeper.pid, signal_number);
+    if (master->loader.pid != 0)
+        (void)kill(master->loader.pid, signal_number);
+}
+
 /* The workers hear of it first, so that they do not wonder about the sockets. */
 void master_stop(struct master *master, int exit_status)
 {
@@ -64,18 +72,16 @@ void master_stop(struct master *master, int exit_status)
     master->exit_status = exit_status;
     master->stop_by_ms = clock_monotonic_ms() + MASTER_STOP_MS;
     pool_signal(master->pool, SIGTERM);
-    if (master->housekeeper.pid != 0)
-        (void)kill(master->housekeeper.pid, SIGTERM);
+    signal_others(master, SIGTERM);
     listeners_shut(&master->inheritance.listeners);
 }
 
 void master_kill(struct master *master)
 {
-    if (master->pool->count == 0 && master->housekeeper.pid == 0)
+    if (!master_has_children(master))
         return;
     pool_signal(master->pool, SIGKILL);
-    if (master->housekeeper.pid != 0)
-        (void)kill(master->housekeeper.pid, SIGKILL);
+    signal_others(master, SIGKILL);
     master->has_killed = true;
     master->exit_status = MASTER_FAILED;
     master->stop_by_ms = clock_monotonic_ms() + MASTER_STOP_MS;

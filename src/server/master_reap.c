@@ -9,6 +9,7 @@
 #include "store/shared_store.h"
 
 static bool find_dead(pid_t *pid);
+static bool loader_has_ended(struct master *master, pid_t pid, int status);
 static void tell_end(const char *who, pid_t pid, int status);
 
 void master_reap(struct master *master)
@@ -26,12 +27,33 @@ void master_reap(struct master *master)
         if (housekeeper_reaped(&master->housekeeper, pid, status)) {
             if (WIFSIGNALED(status) || WEXITSTATUS(status) != 0)
                 tell_end("The housekeeper", pid, status);
+        } else if (loader_has_ended(master, pid, status)) {
+            continue;
         } else if (pool_reaped(master->pool, pid, status) == POOL_DIED) {
             tell_end("A worker", pid, status);
             if (master->phase == MASTER_STARTING)
                 master_stop(master, MASTER_FAILED);
         }
     }
+}
+
+/* While it loads, nothing else is begun; what it had to do before anybody is served is done then, or the start has failed. */
+static bool loader_has_ended(struct master *master, pid_t pid, int status)
+{
+    enum loader_end end = loader_reaped(&master->loader, &master->inheritance, pid, status);
+
+    if (end == LOADER_NOT_MINE)
+        return false;
+    if (end == LOADER_DIED)
+        tell_end("The loader", pid, status);
+    master->has_failed_to_load = end != LOADER_DONE;
+    if (master->phase != MASTER_LOADING)
+        return true;
+    if (end == LOADER_DONE)
+        master->phase = MASTER_STARTING;
+    else
+        master_stop(master, MASTER_FAILED);
+    return true;
 }
 
 static bool find_dead(pid_t *pid)

@@ -336,6 +336,11 @@ enum status shared_store_begin_snapshot(struct store_session *session, store_tra
     return transaction_begin_snapshot(participant_of(session), transaction);
 }
 
+void shared_store_let_pages_go(struct store *store)
+{
+    segment_let_pages_go(shared(store)->engine->segment);
+}
+
 void shared_store_statistics(struct store *store, struct shared_store_statistics *statistics)
 {
     const struct engine *engine = engine_of(store);

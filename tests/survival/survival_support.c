@@ -50,17 +50,25 @@ static bool read_line_of(pid_t process, const char *file, char *line, size_t siz
     return is_read;
 }
 
-pid_t server_housekeeper(const struct server *server)
+pid_t server_child_named(const struct server *server, const char *name)
 {
     pid_t children[CHILDREN_MAX];
     unsigned count = server_children(server, children, CHILDREN_MAX);
-    char name[64];
+    char line[64];
 
     for (unsigned i = 0; i < count && i < CHILDREN_MAX; i++) {
-        if (read_line_of(children[i], "comm", name, sizeof name) && strcmp(name, "hauskv-keeper\n") == 0)
+        if (!read_line_of(children[i], "comm", line, sizeof line))
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, name) == 0)
             return children[i];
     }
     return 0;
+}
+
+pid_t server_housekeeper(const struct server *server)
+{
+    return server_child_named(server, "hauskv-keeper");
 }
 
 /* The state's letter, see proc(5); 0: there is no such process. */

@@ -12,6 +12,9 @@
  * Its log can be read until server_forget. */
 void server_kill_all(struct server *server);
 
+/* The first child with that name; 0: there is none now. */
+pid_t server_child_named(const struct server *server, const char *name);
+
 /* The housekeeper's pid; 0: there is none now. */
 pid_t server_housekeeper(const struct server *server);
 
