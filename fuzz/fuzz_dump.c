@@ -42,16 +42,24 @@ static bool load(struct store *store, struct bytes text, uint64_t *pairs)
     return dump_load(store, path, &never, pairs);
 }
 
+static bool line_write(void *context, struct bytes line)
+{
+    return fwrite(line.data, 1, line.size, context) == line.size;
+}
+
 static struct bytes text_of(struct store *store, uint64_t *pairs)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
-    bool is_written;
+    const struct dump_sink sink = {.write = line_write, .context = stream};
+    struct store_session *session = NULL;
+    enum status status = store_session_open(store, &session);
 
-    REQUIRE(stream != NULL);
-    is_written = dump_write(store, stream, pairs);
-    ENSURE(is_written);
+    REQUIRE(stream != NULL && status == STATUS_OK);
+    status = dump_write(session, &sink, pairs);
+    ENSURE(status == STATUS_OK);
+    store_session_close(session);
     (void)fclose(stream);
     return bytes_from(text, size);
 }

@@ -150,9 +150,9 @@ enum status segment_create(const struct segment_options *options, size_t root_by
                            struct segment **result, char reason[SEGMENT_REASON_BYTES]);
 
 enum segment_access {
-    SEGMENT_TAKE_OVER, /* for a new master: exclusive, refused while a living server has it */
-    SEGMENT_JOIN,      /* for a process beside the server: shared, not owned */
-    SEGMENT_PRIVATE    /* a private copy on write: nothing done to it reaches the segment */
+    SEGMENT_TAKE_OVER,  /* for a new master: exclusive, refused while a living server has it */
+    SEGMENT_AS_IT_LIES, /* a private copy to look at: nothing is repaired */
+    SEGMENT_PRIVATE     /* a private copy on write: nothing done to it reaches the segment */
 };
 
 /* Maps an existing segment. Nothing in it is trusted but what is checked here: the file's owner and mode, magic, format
@@ -167,8 +167,8 @@ size_t segment_bytes_for(size_t bytes, size_t root_bytes);
 /* The master's pid in the header is the caller's from now on. */
 void segment_take_over(struct segment *segment);
 
-/* Whether a living server has the segment that was joined or mapped privately. */
-bool segment_is_in_use(const struct segment *segment);
+/* Whether a living server has the segment of that name; it need not be one of this build. */
+bool segment_is_in_use(const struct segment_options *options);
 
 /* Gives the segment another name, replacing what had it: atomic. errno, or 0. */
 int segment_rename(struct segment *segment, const char *name);

@@ -10,13 +10,21 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
+#include "platform/bytes.h"
+#include "platform/status.h"
 #include "store/store.h"
 
-/* Writes every pair of the store (which is a shared_store) to stream; others may go on meanwhile. False: standard error
- * was told why. *pairs is how many were written. */
-bool dump_write(struct store *store, FILE *stream, uint64_t *pairs);
+/* Where lines go. */
+struct dump_sink {
+    bool (*write)(void *context, struct bytes bytes); /* false: no more is wanted. No lock is held meanwhile */
+    void *context;
+};
+
+/* Writes every pair of the session's store (which is a shared_store) to the sink; others may go on meanwhile. Nothing is open in
+ * the session. *pairs is how many were written. STATUS_OK: all of them. STATUS_DENIED: the sink wanted no more.
+ * STATUS_TIMEOUT: the snapshot was given up, as nothing was written for too long. Else why it ended early. */
+enum status dump_write(struct store_session *session, const struct dump_sink *sink, uint64_t *pairs);
 
 /* Puts every pair of the file into the store. The file is read twice, so it is no pipe: a line that is no pair is named
  * by its number before anything is put. *pairs is how many keys are new. False: standard error was told why; if pairs

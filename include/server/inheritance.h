@@ -16,6 +16,7 @@
 struct inheritance {
     const struct server_config *config;
     struct listeners listeners;   /* the housekeeper closes its copies */
+    struct control_listener control; /* and this one's */
     struct store *store;          /* a child opens a session of its own */
     bool has_new_store;           /* it was made by this server, not taken over */
     struct scoreboard scoreboard;

@@ -1,7 +1,7 @@
 /* Looking at a segment without being its server: --inspect NAME, with --dump.
- * A living server's segment is joined and only read (a dump takes a slot and
- * shard locks like any client); a dead one's is looked at as it lies, and then
- * repaired and checked in a private copy, of which the segment sees nothing. */
+ * A living server is asked over its control socket (control.h), so nobody but its
+ * own processes is ever inside; a dead one's segment is looked at as it lies, and
+ * then repaired and checked in a private copy, of which it sees nothing. */
 #ifndef HAUSKV_SERVER_INSPECT_H
 #define HAUSKV_SERVER_INSPECT_H
 

@@ -19,6 +19,12 @@ struct listener {
     ino_t inode;
 };
 
+/* The control socket (control.h), which is none of those above. */
+struct control_listener {
+    struct listener listener; /* its descriptor is -1 while it is not open */
+    int directory;            /* a path that is too long for a socket's address begins here; -1: it is not */
+};
+
 struct listeners {
     unsigned count;
     struct listener list[LISTENERS_MAX];
@@ -30,6 +36,13 @@ struct listeners {
  * is replaced. False: standard error was told why (and who has the port or
  * path), and nothing is open. The master. */
 bool listeners_open(struct listeners *listeners, const struct server_config *config);
+
+/* Listens on one path, of which only this user can open the socket. The file of a dead server is replaced; a process that
+ * is just ending gets wait_ms to do so. False: as above. The master. */
+bool listener_open_path(struct listener *listener, const struct address *address, unsigned wait_ms);
+
+/* As listeners_shut, for one of them. */
+void listener_shut(const struct listener *listener);
 
 /* Nobody can connect any more, whoever still has the sockets open, and those who
  * wait to be accepted are refused; the paths are gone. The master. */

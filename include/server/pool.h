@@ -41,7 +41,8 @@ enum pool_end {
     POOL_DIED
 };
 
-/* How many workers there can be at most: one for each client, and those that wait, who refuse what is too many. */
+/* How many workers there can be at most: one for each client and each control connection, and those that wait, who refuse
+ * what is too many. */
 unsigned pool_worker_max(const struct server_config *config);
 
 /* No workers yet. NULL: no memory. The children do not inherit it. */

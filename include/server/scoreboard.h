@@ -25,6 +25,9 @@
 
 #define CACHE_LINE_BYTES 64u
 
+/* Control connections (control.h) that are served at a time, besides those of clients. */
+#define SCOREBOARD_CONTROLS_MAX 4u
+
 struct scoreboard_line {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t birth; /* different for every process ever forked; 0: nobody's line */
     _Atomic int32_t pid;                               /* for people */
@@ -41,6 +44,8 @@ struct scoreboard_common {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_connection; /* the number of the last one that was accepted */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t heartbeat;       /* the housekeeper adds one per round */
     _Atomic int32_t kill_wish; /* a worker that the housekeeper wants the master to kill; 0: none */
+    /* Like the seats below, for control connections. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t control_seats[SCOREBOARD_CONTROLS_MAX];
 };
 
 /* A process's private handle; inherited by fork. */
@@ -86,6 +91,10 @@ unsigned scoreboard_spare_next(const struct scoreboard *scoreboard, unsigned num
 /* Takes a seat for a connection of this worker, which has none. False: all are taken. */
 bool scoreboard_seat_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat);
 void scoreboard_seat_leave(const struct scoreboard *scoreboard, unsigned seat);
+
+/* The same for a control connection, which is none of a client and counts nowhere. */
+bool scoreboard_control_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat);
+void scoreboard_control_leave(const struct scoreboard *scoreboard, unsigned seat);
 
 /* Whether the process of that birth still has its line, which is number. Any number. */
 bool scoreboard_is_living(const struct scoreboard *scoreboard, unsigned number, uint64_t birth);

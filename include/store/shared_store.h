@@ -40,9 +40,9 @@ struct shared_store_restart {
 enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
                                  struct shared_store_restart *restart);
 
-/* Opens the store of a living server beside it (is_private false), or a private copy of any store, repaired and
- * checked, to which nothing is done that anybody else sees. Outcomes as shared_store_restore. */
-enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **result,
+/* Opens a private copy of a store, to which nothing is done that anybody else sees: repaired and checked like a restart, or
+ * (is_repaired false) as it lies, to be looked at only. Outcomes as shared_store_restore. */
+enum status shared_store_attach(const struct shared_store_options *options, bool is_repaired, struct store **result,
                                 struct shared_store_restart *restart);
 
 /* Notes that the server ended in order; its last act, when no other process is left. */
@@ -67,6 +67,9 @@ bool shared_store_is_valid(struct store *store, const char **reason);
 /* Expires an open transaction of a session, as the housekeeper would; false if it is expired already. Any time, by the
  * session's own process. */
 bool shared_store_expire(struct store_session *session, store_transaction transaction);
+
+/* Whether a living server has the store of that name, whatever build it is of. Any process. */
+bool shared_store_is_in_use(const struct shared_store_options *options);
 
 /* Opens a transaction that only reads, at one snapshot, as much as it likes: for dumps. Put and del are not for it.
  * STATUS_TOO_LARGE: STORE_TRANSACTIONS_MAX are open. */

@@ -47,8 +47,8 @@ struct engine_restart {
 enum status engine_restore(const struct engine_options *options, struct engine **result,
                            struct engine_restart *report, char reason[SEGMENT_REASON_BYTES]);
 
-/* Opens a segment beside its server (SEGMENT_JOIN), or a private copy of any that is repaired and checked like a restart
- * (SEGMENT_PRIVATE): for looking and dumping. Nothing is changed in the segment by a private copy. Outcomes as
+/* Opens a private copy of a segment: one that is repaired and checked like a restart (SEGMENT_PRIVATE), or as it lies
+ * (SEGMENT_AS_IT_LIES), which only a look at it survives that trusts nothing. Nothing is changed in the segment. Outcomes as
  * engine_restore. */
 enum status engine_attach(const struct engine_options *options, enum segment_access access, struct engine **result,
                           struct engine_restart *report, char reason[SEGMENT_REASON_BYTES]);

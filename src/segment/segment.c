@@ -414,7 +414,7 @@ enum status segment_attach(const struct segment_options *options, enum segment_a
     segment->descriptor = -1;
     status = object_open(segment, options, access, fingerprint, reason);
     if (status == STATUS_OK)
-        status = map(segment, access == SEGMENT_PRIVATE ? MAP_PRIVATE : MAP_SHARED, reason);
+        status = map(segment, access == SEGMENT_TAKE_OVER ? MAP_SHARED : MAP_PRIVATE, reason);
     if (status != STATUS_OK) {
         (void)file_close(&segment->descriptor);
         free(segment);
@@ -441,12 +441,14 @@ void segment_take_over(struct segment *segment)
     segment->header->master_pid = (uint32_t)getpid();
 }
 
-bool segment_is_in_use(const struct segment *segment)
+bool segment_is_in_use(const struct segment_options *options)
 {
+    char path[SEGMENT_PATH_BYTES_MAX];
+    char reason[SEGMENT_REASON_BYTES];
     int descriptor = -1;
     bool is_in_use;
 
-    if (file_open(segment->path, FILE_READ_WRITE, &descriptor) != 0)
+    if (path_make(path, options, reason) != STATUS_OK || file_open(path, FILE_READ_WRITE, &descriptor) != 0)
         return false;
     is_in_use = file_lock(descriptor) == EWOULDBLOCK;
     (void)file_close(&descriptor);

@@ -2,6 +2,7 @@
 #include "server/dump.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 struct dump {
     struct store_session *session;
     store_transaction transaction;
-    FILE *stream;
+    const struct dump_sink *sink;
     struct buffer keys;  /* of one scan, each behind its size */
     struct buffer line;
     struct json_writer writer;
@@ -55,8 +56,10 @@ static enum status pair_write(struct dump *dump, struct bytes key)
     json_string_end(&dump->writer);
     json_object_end(&dump->writer);
     buffer_append_string(&dump->line, "\n");
-    if (dump->line.failed || fwrite(dump->line.data, 1, dump->line.size, dump->stream) != dump->line.size)
+    if (dump->line.failed)
         return STATUS_INTERNAL;
+    if (!dump->sink->write(dump->sink->context, buffer_bytes(&dump->line)))
+        return STATUS_DENIED;
     dump->pairs++;
     return STATUS_OK;
 }
@@ -90,27 +93,19 @@ static enum status pairs_write(struct dump *dump)
     return status;
 }
 
-bool dump_write(struct store *store, FILE *stream, uint64_t *pairs)
+enum status dump_write(struct store_session *session, const struct dump_sink *sink, uint64_t *pairs)
 {
-    struct dump dump = {.stream = stream};
-    enum status status = store_session_open(store, &dump.session);
+    struct dump dump = {.session = session, .sink = sink};
+    enum status status = shared_store_begin_snapshot(session, &dump.transaction);
 
     if (status == STATUS_OK) {
-        status = shared_store_begin_snapshot(dump.session, &dump.transaction);
-        if (status == STATUS_OK)
-            status = pairs_write(&dump);
-        store_session_close(dump.session);
+        status = pairs_write(&dump);
+        store_rollback(session, dump.transaction);
     }
     buffer_deinit(&dump.keys);
     buffer_deinit(&dump.line);
     *pairs = dump.pairs;
-    if (fflush(stream) != 0 || ferror(stream) != 0) {
-        diagnostic_error("The dump cannot be written: %s", strerror(errno));
-        return false;
-    }
-    if (status != STATUS_OK)
-        diagnostic_error("The dump ended early: %s", status_message(status));
-    return status == STATUS_OK;
+    return status;
 }
 
 /* --- loading --- */

@@ -11,6 +11,7 @@
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "platform/signals.h"
+#include "server/control.h"
 #include "server/stopped.h"
 #include "store/shared_store.h"
 
@@ -30,11 +31,13 @@ static void stop(int signal_number)
 void housekeeper_run(const struct inheritance *inheritance)
 {
     struct listeners listeners = inheritance->listeners;
+    struct control_listener control = inheritance->control;
     sigset_t term = signals_set((const int[]){SIGTERM, 0});
 
     signals_handle(SIGTERM, stop, SIGNALS_INTERRUPT);
     signals_restore(&term); /* SIGTERM waits for the rest between two rounds */
     listeners_close(&listeners);
+    control_close(&control);
     shared_store_count_deaths();
     while (is_told_to_stop == 0) {
         go_round(inheritance);

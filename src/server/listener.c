@@ -13,8 +13,10 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "platform/file.h"
 #include "server/socket_owner.h"
@@ -29,14 +31,16 @@
 
 #define SOCKET_FILE_MODE 0600
 
+/* How often it is looked whether a process that ends has ended. */
+#define WAY_POLL_NS (20L * 1000 * 1000)
+
 static bool open_port(struct listeners *listeners, const struct server_config *config, uint16_t port);
 static bool open_free_port(struct listeners *listeners, const struct server_config *config);
 static int open_hosts(struct listeners *listeners, const struct server_config *config, uint16_t port, bool is_shared,
                       struct address *failed);
 static int open_tcp(const struct address *address, struct listener *listener);
-static bool open_path(struct listeners *listeners, const char *path);
 static int open_local(const struct address *address, struct listener *listener);
-static bool make_way(const struct address *address);
+static bool make_way(const struct address *address, unsigned wait_ms);
 static void refuse_address(const struct address *address, int error);
 static void close_from(struct listeners *listeners, unsigned first);
 
@@ -50,8 +54,12 @@ bool listeners_open(struct listeners *listeners, const struct server_config *con
             goto close_all;
     }
     for (unsigned i = 0; i < config->socket_paths.count; i++) {
-        if (!open_path(listeners, config->socket_paths.text[i]))
+        struct address address;
+
+        address_of_path(config->socket_paths.text[i], &address);
+        if (!listener_open_path(&listeners->list[listeners->count], &address, 0))
             goto close_all;
+        listeners->count++;
     }
     if (listeners->count > 0)
         return true;
@@ -159,19 +167,15 @@ static int open_tcp(const struct address *address, struct listener *listener)
     return error;
 }
 
-static bool open_path(struct listeners *listeners, const char *path)
+bool listener_open_path(struct listener *listener, const struct address *address, unsigned wait_ms)
 {
-    struct address address;
     int error;
 
-    address_of_path(path, &address);
-    if (!make_way(&address))
+    if (!make_way(address, wait_ms))
         return false;
-    error = open_local(&address, &listeners->list[listeners->count]);
+    error = open_local(address, listener);
     if (error != 0)
-        refuse_address(&address, error);
-    else
-        listeners->count++;
+        refuse_address(address, error);
     return error == 0;
 }
 
@@ -217,14 +221,27 @@ static pid_t listening_process(int descriptor)
     return credentials.pid;
 }
 
-/* A socket file on which nobody listens any more is removed. False: something else is there, standard error was told. */
-static bool make_way(const struct address *address)
+/* Whether nobody listens any more; if somebody does, owner says who. */
+static bool is_left_behind(const struct address *address, char owner[SOCKET_OWNER_BYTES])
 {
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool has_died = descriptor >= 0 && connect(descriptor, &address->socket.any, address->size) != 0 &&
+                    errno == ECONNREFUSED;
+
+    socket_owner_describe_process(descriptor < 0 ? 0 : listening_process(descriptor), owner);
+    (void)file_close(&descriptor);
+    return has_died;
+}
+
+/* A socket file on which nobody listens any more is removed. False: something else is there, standard error was told. */
+static bool make_way(const struct address *address, unsigned wait_ms)
+{
+    const struct timespec pause = {.tv_nsec = WAY_POLL_NS};
     const char *path = address->socket.local.sun_path;
+    uint64_t begun_ms = clock_monotonic_ms();
     struct stat status;
     char owner[SOCKET_OWNER_BYTES];
-    int descriptor;
-    bool has_died = false;
+    bool has_died;
 
     if (lstat(path, &status) != 0)
         return true; /* bind(2) tells what is wrong, if anything is */
@@ -232,11 +249,8 @@ static bool make_way(const struct address *address)
         diagnostic_error("Cannot listen on %s: the file exists and is no socket", path);
         return false;
     }
-    descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0 && connect(descriptor, &address->socket.any, address->size) != 0)
-        has_died = errno == ECONNREFUSED;
-    socket_owner_describe_process(descriptor < 0 ? 0 : listening_process(descriptor), owner);
-    (void)file_close(&descriptor);
+    while (!(has_died = is_left_behind(address, owner)) && clock_monotonic_ms() - begun_ms < wait_ms)
+        (void)nanosleep(&pause, NULL);
     if (!has_died)
         diagnostic_error("Cannot listen on %s: %s does", path, owner);
     else if (unlink(path) == 0)
@@ -260,17 +274,19 @@ static void refuse_address(const struct address *address, int error)
 
 void listeners_shut(const struct listeners *listeners)
 {
-    for (unsigned i = 0; i < listeners->count; i++) {
-        const struct listener *listener = &listeners->list[i];
-        const char *path = listener->address.socket.local.sun_path;
-        struct stat status;
+    for (unsigned i = 0; i < listeners->count; i++)
+        listener_shut(&listeners->list[i]);
+}
 
-        (void)shutdown(listener->descriptor, SHUT_RDWR);
-        if (listener->address.socket.any.sa_family != AF_UNIX || lstat(path, &status) != 0)
-            continue;
-        if (status.st_dev == listener->device && status.st_ino == listener->inode)
-            (void)unlink(path);
-    }
+void listener_shut(const struct listener *listener)
+{
+    const char *path = listener->address.socket.local.sun_path;
+    struct stat status;
+
+    (void)shutdown(listener->descriptor, SHUT_RDWR);
+    if (listener->address.socket.any.sa_family == AF_UNIX && lstat(path, &status) == 0 &&
+        status.st_dev == listener->device && status.st_ino == listener->inode)
+        (void)unlink(path);
 }
 
 void listeners_close(struct listeners *listeners)

@@ -10,6 +10,7 @@
 
 #include "platform/diagnostic.h"
 #include "platform/signals.h"
+#include "server/control.h"
 #include "server/dump.h"
 #include "store/shared_store.h"
 
@@ -46,6 +47,7 @@ static void loader_run(const struct inheritance *inheritance)
 {
     const char *path = inheritance->config->load_path;
     struct listeners listeners = inheritance->listeners;
+    struct control_listener control = inheritance->control;
     sigset_t term = signals_set((const int[]){SIGTERM, 0});
     uint64_t pairs;
     bool is_loaded;
@@ -53,6 +55,7 @@ static void loader_run(const struct inheritance *inheritance)
     signals_handle(SIGTERM, stop, SIGNALS_INTERRUPT);
     signals_unblock(&term, NULL);
     listeners_close(&listeners);
+    control_close(&control);
     shared_store_count_deaths();
     is_loaded = dump_load(inheritance->store, path, &is_told_to_stop, &pairs);
     if (is_loaded)

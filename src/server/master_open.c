@@ -15,12 +15,14 @@
 #include "platform/memory_pressure.h"
 #include "platform/program_text.h"
 #include "platform/signals.h"
+#include "server/control.h"
 #include "server/limits.h"
 #include "store/shared_store.h"
 
 static int open_signals(void);
 static bool open_store(struct inheritance *inheritance, const struct server_config *config);
 static void lower_pressure(struct inheritance *inheritance);
+static bool open_control(struct inheritance *inheritance, const struct server_config *config);
 static void give_store_up(struct inheritance *inheritance);
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config);
 
@@ -46,8 +48,10 @@ bool master_open(struct master *master, const struct server_config *config)
         goto close_listeners;
     shared_store_let_pages_go(inheritance->store);
     lower_pressure(inheritance);
-    if (!open_scoreboard(inheritance, config))
+    if (!open_control(inheritance, config))
         goto close_store;
+    if (!open_scoreboard(inheritance, config))
+        goto close_control;
     master->phase = MASTER_STARTING;
     master->pool = pool_create(inheritance);
     if (master->pool != NULL)
@@ -55,6 +59,9 @@ bool master_open(struct master *master, const struct server_config *config)
     diagnostic_error("There is no private memory to begin with");
     scoreboard_destroy(&inheritance->scoreboard);
 
+close_control:
+    control_shut(&inheritance->control);
+    control_close(&inheritance->control);
 close_store:
     give_store_up(inheritance);
 close_listeners:
@@ -77,6 +84,7 @@ void master_close(struct master *master)
     else if (!master->has_killed)
         shared_store_mark_clean(inheritance->store);
     shared_store_destroy(inheritance->store);
+    control_close(&inheritance->control);
     listeners_close(&inheritance->listeners);
     (void)file_close(&inheritance->pool_event);
     (void)file_close(&inheritance->signals);
@@ -172,6 +180,14 @@ static bool open_store(struct inheritance *inheritance, const struct server_conf
     diagnostic_info("Segment hauskv-%s: %" PRIu64 " bytes for data, %u shards; huge pages: %s", config->name,
                     statistics.limit_bytes, statistics.shards, statistics.huge_pages);
     return true;
+}
+
+/* As this server owns the segment, whoever else listens is ending, or has lost its segment's name to somebody's rm. */
+static bool open_control(struct inheritance *inheritance, const struct server_config *config)
+{
+    const struct control_place place = {config->segment_directory, config->name};
+
+    return control_open(&inheritance->control, &place);
 }
 
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config)

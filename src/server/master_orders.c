@@ -8,6 +8,7 @@
 #include "master_internal.h"
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
+#include "server/control.h"
 
 static void obey(struct master *master, int signal_number);
 static void fulfil_kill_wish(struct master *master);
@@ -74,6 +75,7 @@ void master_stop(struct master *master, int exit_status)
     pool_signal(master->pool, SIGTERM);
     signal_others(master, SIGTERM);
     listeners_shut(&master->inheritance.listeners);
+    control_shut(&master->inheritance.control);
 }
 
 void master_kill(struct master *master)

@@ -40,7 +40,7 @@ bool pool_is_valid(const struct pool *pool)
 
 unsigned pool_worker_max(const struct server_config *config)
 {
-    return config->clients_max + config->spare_workers_min;
+    return config->clients_max + SCOREBOARD_CONTROLS_MAX + config->spare_workers_min;
 }
 
 static size_t bytes_of(unsigned worker_max)

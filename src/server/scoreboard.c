@@ -71,6 +71,10 @@ void scoreboard_discharge(const struct scoreboard *scoreboard, unsigned number)
         if (atomic_load(&scoreboard->seats[seat]) == number + 1)
             scoreboard_seat_leave(scoreboard, seat);
     }
+    for (unsigned seat = 0; seat < SCOREBOARD_CONTROLS_MAX; seat++) {
+        if (atomic_load(&scoreboard->common->control_seats[seat]) == number + 1)
+            scoreboard_control_leave(scoreboard, seat);
+    }
     atomic_store(&line->pid, 0);
     atomic_store(&line->is_up, 0);
     atomic_store(&line->birth, 0);
@@ -137,6 +141,25 @@ void scoreboard_seat_leave(const struct scoreboard *scoreboard, unsigned seat)
 {
     REQUIRE(seat < scoreboard->client_max);
     atomic_store(&scoreboard->seats[seat], 0);
+}
+
+bool scoreboard_control_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat)
+{
+    for (unsigned candidate = 0; candidate < SCOREBOARD_CONTROLS_MAX; candidate++) {
+        uint32_t nobody = 0;
+
+        if (atomic_compare_exchange_strong(&scoreboard->common->control_seats[candidate], &nobody, number + 1)) {
+            *seat = candidate;
+            return true;
+        }
+    }
+    return false;
+}
+
+void scoreboard_control_leave(const struct scoreboard *scoreboard, unsigned seat)
+{
+    REQUIRE(seat < SCOREBOARD_CONTROLS_MAX);
+    atomic_store(&scoreboard->common->control_seats[seat], 0);
 }
 
 bool scoreboard_is_living(const struct scoreboard *scoreboard, unsigned number, uint64_t birth)

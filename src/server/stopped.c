@@ -51,7 +51,7 @@ pid_t stopped_find(struct stopped_watch *watch, struct store *store, uint64_t ti
         process.since_ms = seen_since(watch, process.pid, now_ms);
         if (found == 0 && now_ms - process.since_ms >= timeout_ms) {
             found = process.pid;
-            process.since_ms = now_ms; /* perhaps nobody can kill it, such as a dump: the next one gets its turn */
+            process.since_ms = now_ms; /* perhaps nobody can kill it: the next one gets its turn */
         }
         seen.processes[seen.count++] = process;
     }

@@ -17,6 +17,7 @@ struct worker {
     struct worker_counters *counters;
     int epoll;
     bool is_watching;    /* the listening sockets, with it */
+    bool is_control;     /* the connection that was accepted last came by the control socket */
     bool is_backing_off; /* accept(2) failed for a reason that lasts, and the operator was told */
 };
 
@@ -41,7 +42,7 @@ bool worker_wait_init(struct worker *worker);
 /* Waits for a connection and accepts it; -1: the worker is to go. */
 int worker_wait(struct worker *worker, struct address *peer);
 
-/* Serves or refuses the connection, and closes it. */
+/* Serves or refuses the connection, a client's or a control connection, and closes it. */
 void worker_serve(struct worker *worker, int descriptor, const struct address *peer);
 
 /* Wakes the master up to look at the pool. */

@@ -8,9 +8,12 @@
 #include "platform/diagnostic.h"
 #include "protocol/message.h"
 #include "protocol/reply.h"
+#include "server/control.h"
 #include "session/connection.h"
 #include "worker_internal.h"
 
+static void serve_client(struct worker *worker, int descriptor);
+static void serve_control(const struct worker *worker, int descriptor);
 static void serve(struct worker *worker, int descriptor);
 static void refuse(struct worker *worker, int descriptor);
 static void name_connection(const struct worker *worker, int descriptor, const struct address *peer);
@@ -20,21 +23,50 @@ void worker_serve(struct worker *worker, int descriptor, const struct address *p
 {
     const struct scoreboard *scoreboard = &worker->inheritance->scoreboard;
     const struct server_config *config = worker->inheritance->config;
-    unsigned seat;
 
     if (scoreboard_spare_leave(scoreboard, worker->number) < config->spare_workers_min)
         worker_call_master(worker);
     name_connection(worker, descriptor, peer);
+    if (worker->is_control)
+        serve_control(worker, descriptor);
+    else
+        serve_client(worker, descriptor);
+    diagnostic_clear_connection();
+    (void)close(descriptor);
+    if (scoreboard_spare_join(scoreboard, worker->number) > config->spare_workers_max)
+        worker_call_master(worker);
+}
+
+static void serve_client(struct worker *worker, int descriptor)
+{
+    const struct scoreboard *scoreboard = &worker->inheritance->scoreboard;
+    unsigned seat;
+
     if (scoreboard_seat_take(scoreboard, worker->number, &seat)) {
         serve(worker, descriptor);
         scoreboard_seat_leave(scoreboard, seat); /* before the client sees the end, and perhaps comes again */
     } else {
         refuse(worker, descriptor);
     }
-    diagnostic_clear_connection();
-    (void)close(descriptor);
-    if (scoreboard_spare_join(scoreboard, worker->number) > config->spare_workers_max)
-        worker_call_master(worker);
+}
+
+static void serve_control(const struct worker *worker, int descriptor)
+{
+    const struct scoreboard *scoreboard = &worker->inheritance->scoreboard;
+    struct control_service service = {
+        .inheritance = worker->inheritance,
+        .session = worker->store_session,
+        .descriptor = descriptor,
+        .stop = &worker_orders.stop,
+    };
+    unsigned seat = 0;
+
+    service.is_refused = !scoreboard_control_take(scoreboard, worker->number, &seat);
+    worker_signals_begin_serving(descriptor);
+    control_serve(&service);
+    worker_signals_end_serving();
+    if (!service.is_refused)
+        scoreboard_control_leave(scoreboard, seat);
 }
 
 static struct session_config session_config_of(const struct worker *worker)

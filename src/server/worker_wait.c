@@ -49,6 +49,7 @@ int worker_wait(struct worker *worker, struct address *peer)
             continue;
         descriptor = accept_from(worker, event.data.fd, peer);
         if (descriptor >= 0) {
+            worker->is_control = event.data.fd == worker->inheritance->control.listener.descriptor;
             unwatch(worker);
             return descriptor;
         }
@@ -56,19 +57,23 @@ int worker_wait(struct worker *worker, struct address *peer)
     return -1;
 }
 
+static bool watch_one(const struct worker *worker, int listener)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener};
+
+    return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, listener, &event) == 0;
+}
+
 static bool watch(struct worker *worker)
 {
     const struct listeners *listeners = &worker->inheritance->listeners;
 
     for (unsigned i = 0; i < listeners->count; i++) {
-        int listener = listeners->list[i].descriptor;
-        struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = listener};
-
-        if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, listener, &event) != 0)
+        if (!watch_one(worker, listeners->list[i].descriptor))
             return false;
     }
-    worker->is_watching = true;
-    return true;
+    worker->is_watching = watch_one(worker, worker->inheritance->control.listener.descriptor);
+    return worker->is_watching;
 }
 
 /* Fails only for what is not watched. */
@@ -78,6 +83,7 @@ static void unwatch(struct worker *worker)
 
     for (unsigned i = 0; i < listeners->count; i++)
         (void)epoll_ctl(worker->epoll, EPOLL_CTL_DEL, listeners->list[i].descriptor, NULL);
+    (void)epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->inheritance->control.listener.descriptor, NULL);
     worker->is_watching = false;
 }
 

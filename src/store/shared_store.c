@@ -269,17 +269,24 @@ enum status shared_store_restore(const struct shared_store_options *options, str
     return store_finish(status, engine, result);
 }
 
-enum status shared_store_attach(const struct shared_store_options *options, bool is_private, struct store **result,
+enum status shared_store_attach(const struct shared_store_options *options, bool is_repaired, struct store **result,
                                 struct shared_store_restart *restart)
 {
     struct engine_options engine_options = engine_options_of(options);
     struct engine_restart report;
     struct engine *engine = NULL;
-    enum status status = engine_attach(&engine_options, is_private ? SEGMENT_PRIVATE : SEGMENT_JOIN, &engine, &report,
-                                       last_reason);
+    enum status status = engine_attach(&engine_options, is_repaired ? SEGMENT_PRIVATE : SEGMENT_AS_IT_LIES, &engine,
+                                       &report, last_reason);
 
     *restart = restart_of(&report);
     return store_finish(status, engine, result);
+}
+
+bool shared_store_is_in_use(const struct shared_store_options *options)
+{
+    struct segment_options segment_options = {.name = options->name, .directory = options->directory};
+
+    return segment_is_in_use(&segment_options);
 }
 
 void shared_store_mark_clean(struct store *store)

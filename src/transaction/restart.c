@@ -66,7 +66,7 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
         goto free_engine;
     report->was_clean = atomic_load(&engine->segment->header->is_clean) != 0;
     status = table_attach(&engine->table, engine->segment) ? STATUS_OK : refuse(reason, "its table's root is damaged");
-    if (status == STATUS_OK && access != SEGMENT_JOIN)
+    if (status == STATUS_OK && access != SEGMENT_AS_IT_LIES)
         status = repair(engine, report, reason);
     if (status != STATUS_OK)
         goto detach_segment;

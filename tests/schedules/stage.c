@@ -174,7 +174,7 @@ static void server_open(struct stage *stage)
     (void)snprintf(stage->socket_path, sizeof stage->socket_path, "/tmp/hauskv-stage-%d", (int)getpid());
     (void)unlink(stage->socket_path);
     server_start(&stage->server, "--unix", stage->socket_path, "--lock-timeout", "0");
-    status = shared_store_attach(&options, false, &stage->fixture.store, &restart);
+    status = shared_store_attach(&options, true, &stage->fixture.store, &restart);
     REQUIRE(status == STATUS_OK);
     stage->fixture.kind = STORE_OF_SHARED_MEMORY;
 }

@@ -125,6 +125,8 @@ void server_unlink_segment(const struct server *server)
 
     segment_path(server, path);
     (void)unlink(path);
+    (void)strcat(path, ".control");
+    (void)unlink(path);
 }
 
 bool server_has_segment(const struct server *server)

@@ -75,7 +75,7 @@ int server_wait(struct server *server);
  * removes its segment. Forgets it. */
 void server_kill(struct server *server);
 
-/* Removes the name of the segment of a server that ended and could not do so. */
+/* Removes the name of the segment of a server that ended and could not do so, and that of its control socket. */
 void server_unlink_segment(const struct server *server);
 
 /* Whether the name of its segment exists. */

@@ -364,36 +364,6 @@ Test(dump, is_one_snapshot_while_others_write)
     server_stop(&server);
 }
 
-/* A dump that is killed is a dead session like any. */
-Test(dump, killed_dump_leaves_nothing_behind)
-{
-    struct server server;
-    struct client client;
-    pid_t dump;
-    int ends[2];
-
-    server_start(&server, "--memory", "32m", "--max-command", "2m");
-    put_odd_pairs(&server);
-    client_connect(&client, &server);
-    cr_assert_eq(pipe(ends), 0);
-    dump = server_launch(ends[1], (const char *const[]){"--inspect", server.name, "--dump", NULL});
-    process_wait_until_asleep(dump);
-    cr_assert_eq(process_kill(dump), PROCESS_SIGNAL(SIGKILL));
-
-    for (unsigned slots = 1; slots != 0;) {
-        struct run run = server_run("--inspect", server.name);
-        char part[32];
-
-        (void)snprintf(part, sizeof part, "pid %d,", (int)dump);
-        slots = strstr(run.output.data, part) != NULL;
-        run_deinit(&run);
-    }
-
-    client_expect(&client, "COUNT large", REPLY_NUMBER("3"));
-    client_close(&client);
-    server_stop(&server);
-}
-
 /* --- loading --- */
 
 Test(load, adds_to_what_is_there)

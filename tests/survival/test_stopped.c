@@ -160,64 +160,6 @@ Test(stopped, one_of_a_hundred_that_hold_something_is_found)
     server_stop(&server);
 }
 
-static int dump_for_ever(void *context)
-{
-    const char *const arguments[] = {"--inspect", ((const struct server *)context)->name, "--dump", NULL};
-    int ends[2];
-
-    if (pipe(ends) != 0 || dup2(ends[1], STDOUT_FILENO) < 0)
-        return 1;
-    return process_wait(server_launch(ends[1], arguments));
-}
-
-/* The child of a process, if it has one: the program that it runs. */
-static pid_t child_of(pid_t parent)
-{
-    pid_t child = 0;
-
-    (void)server_children(&(struct server){.process = parent}, &child, 1);
-    return child;
-}
-
-/* A dump is no child of the master, so that cannot kill it: it must not stand in the way of those that it can. */
-Test(stopped, dump_that_was_stopped_hides_no_stopped_worker)
-{
-    static struct client others[12];
-    struct server server;
-    struct client victim;
-    pid_t dumper;
-    pid_t dump;
-    pid_t worker;
-
-    server_start(&server, "--lock-holder-timeout", TIMEOUT, "--memory", "32m");
-    client_connect(&others[0], &server);
-    for (unsigned i = 0; i < 2000; i++) { /* more than a pipe takes */
-        char line[256];
-
-        (void)snprintf(line, sizeof line, "PUT key%u %0200u", i, i);
-        client_expect(&others[0], line, REPLY_OK);
-    }
-    dumper = process_start(dump_for_ever, &server);
-    eventually((dump = child_of(dumper)) != 0);
-    process_wait_until_asleep(dump);
-    cr_assert_eq(kill(dump, SIGSTOP), 0);
-    for (unsigned i = 1; i < 12; i++) { /* the victim's slot comes behind the dump's */
-        client_connect(&others[i], &server);
-        expect_that_it_goes_on(&others[i]);
-    }
-    worker = stop_inside_transaction(&victim, &server);
-
-    eventually(!driver_process_lives(worker));
-
-    cr_assert(process_is_stopped(dump));
-    cr_assert_eq(kill(dump, SIGKILL), 0);
-    (void)process_wait(dumper);
-    client_close(&victim);
-    for (unsigned i = 0; i < 12; i++)
-        client_close(&others[i]);
-    server_stop(&server);
-}
-
 /* Stopped at any instruction of a command, perhaps with locks in its hands. */
 Test(stopped, worker_stopped_at_work_stops_others_for_a_while_only)
 {

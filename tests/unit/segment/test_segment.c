@@ -125,8 +125,8 @@ Test(segment_huge_pages, fill_a_segment_where_the_system_gives_them)
     segment_detach(named);
 }
 
-/* A process that joins finds them at an address of its own. */
-Test(segment_huge_pages, are_mapped_by_those_that_join)
+/* A process that looks finds them at an address of its own. */
+Test(segment_huge_pages, are_mapped_by_those_that_look)
 {
     struct segment_options options = {.name = own_name()};
     struct segment *named = NULL;
@@ -135,7 +135,7 @@ Test(segment_huge_pages, are_mapped_by_those_that_join)
 
     cr_assert_eq(create(own_name(), 4 * HUGE_BYTES, true, &named), STATUS_OK, "%s", reason);
     kib_of_one = mapped_huge_kib();
-    cr_assert_eq(segment_attach(&options, SEGMENT_JOIN, FIXTURE_FINGERPRINT, &joined, reason), STATUS_OK, "%s", reason);
+    cr_assert_eq(segment_attach(&options, SEGMENT_AS_IT_LIES, FIXTURE_FINGERPRINT, &joined, reason), STATUS_OK, "%s", reason);
     segment_unlink(named);
     cr_assert_eq((uintptr_t)joined->base % HUGE_BYTES, 0);
     cr_assert_str_eq(joined->huge_pages, "", "not its own: not looked at");
@@ -284,7 +284,7 @@ static void assert_object_is_denied(const char *expected)
     cr_assert_eq(create(own_name(), bytes_for_chunks(8), true, &none), STATUS_DENIED);
     cr_assert_str_eq(reason, expected);
     cr_assert_eq(attach(SEGMENT_TAKE_OVER), STATUS_DENIED);
-    cr_assert_eq(attach(SEGMENT_JOIN), STATUS_DENIED);
+    cr_assert_eq(attach(SEGMENT_AS_IT_LIES), STATUS_DENIED);
     cr_assert_str_eq(reason, expected);
 }
 

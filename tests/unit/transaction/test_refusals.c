@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine_fixture.h"
+#include "platform/file.h"
 #include "support/process.h"
 
 #define SHARDS 4u
@@ -284,14 +286,19 @@ static void a_segment_is_left(struct bytes value)
     engine_detach(left);
 }
 
-/* Attached as a part of the server would, so that it can be damaged. */
+/* The segment, mapped as its server would, so that it can be damaged; but nobody owns it. */
 static struct engine *what_is_left(void)
 {
-    struct engine_options options = {.name = name};
-    struct engine_restart report;
-    struct engine *left = NULL;
+    struct segment_options options = {.name = name};
+    struct engine *left = calloc(1, sizeof(*left));
 
-    cr_assert_eq(engine_attach(&options, SEGMENT_JOIN, &left, &report, reason), STATUS_OK, "%s", reason);
+    cr_assert_not_null(left);
+    cr_assert_eq(segment_attach(&options, SEGMENT_TAKE_OVER, table_fingerprint(), &left->segment, reason), STATUS_OK, "%s",
+                 reason);
+    cr_assert(table_attach(&left->table, left->segment));
+    /* The mapping would keep it. */
+    cr_assert_eq(flock(left->segment->descriptor, LOCK_UN), 0);
+    cr_assert_eq(file_close(&left->segment->descriptor), 0);
     return left;
 }
 
