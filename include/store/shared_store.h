@@ -118,7 +118,11 @@ unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max);
 void shared_store_expect_place(struct store *store, unsigned number);
 
 /* A process that serves sessions calls it once: see recovery_count_deaths. */
-void shared_store_count_deaths(void);
+void shared_store_count_deaths(struct store *store);
+
+/* For whoever is about to end a process because it spins with a lock: counts its death against each part of the store that it
+ * holds locked at this moment; returns how many. A part that has cost too many processes answers STATUS_UNAVAILABLE. */
+unsigned shared_store_blame(struct store *store, pid_t pid);
 
 /* Whoever waited for a dead process calls it with its pid: see engine_bury. */
 void shared_store_bury(struct store *store, pid_t dead);

@@ -21,7 +21,7 @@ struct shard {
     _Alignas(64) struct robust_mutex mutex;
     _Atomic uint64_t membership_time; /* the newest commit that inserted or deleted a key here */
     _Atomic uint32_t is_set_aside;    /* recovery gave up: answers unavailable */
-    _Atomic uint32_t deaths;          /* heirs that died of repairing it */
+    _Atomic uint32_t deaths;          /* processes that died of it; see deaths_forget */
     _Atomic uint64_t changes;         /* how often its lock was taken, for who looks without it; no matter after a restart */
     /* Derived, made anew by table_rebuild: */
     _Atomic uint64_t key_count; /* keys that are there for a new reader; read without lock for statistics */

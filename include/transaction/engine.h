@@ -111,7 +111,7 @@ unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms);
 
 /* --- after a death; see recovery.c --- */
 
-/* How many heirs may die of one log or shard before it is set aside. */
+/* How many processes may die of one log or shard before it is set aside. */
 #define RECOVERY_DEATHS_MAX 3u
 
 /* Repairs a shard whose inherited lock the caller holds, or sets it aside; the lock is consistent afterwards. */
@@ -129,9 +129,36 @@ unsigned slots_drain_dead(struct engine *engine);
  * waits for one, pins, or is inside a command. */
 bool slot_is_holding(const struct engine *engine, unsigned slot);
 
-/* From now on, if this process dies of SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT while it repairs what another left, that
- * is counted against what it repaired. A worker calls it once; the signals do what they did before. */
-void recovery_count_deaths(void);
+/* From now on, if this process crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT, of itself and not sent by another), that is
+ * counted: while it repairs what another left, against what it repairs; else against every shard whose lock it holds. A
+ * worker calls it once; the signals do what they did before. The engine must outlive the process's last command. */
+void recovery_count_deaths(struct engine *engine);
+
+/* Counts one process's death against a shard: for whoever ends a process because it spins with that shard's lock. Before it is
+ * ended: the next holder of the lock, which is RECOVERY_DEATHS_MAX or more deaths later the last, looks at the count. Any
+ * process, no lock needed. */
+void shard_count_death(struct engine *engine, unsigned shard);
+
+/* The shards whose lock the process holds at this moment, a bit for each. Any process; a look, nothing more. */
+uint64_t shards_held_by(const struct engine *engine, pid_t pid);
+
+/* A shard's deaths are forgotten when so long none was added, and its lock was taken so often meanwhile. A repair does not
+ * reset them; a clean shutdown does (segment_repair). */
+#define DEATHS_FORGOTTEN_MS ((uint64_t)60 * 60 * 1000)
+#define DEATHS_FORGOTTEN_LOCKS 1000u
+
+/* What the housekeeper remembers for that, in private memory; begins as all zeros. */
+struct deaths_watch {
+    struct shard_watch {
+        uint32_t deaths;
+        uint64_t since_ms; /* of CLOCK_MONOTONIC */
+        uint64_t changes;  /* the shard's, then */
+        uint64_t rounds;   /* since then */
+    } shards[SHARD_COUNT_MAX];
+};
+
+/* One round of that. Only the housekeeper, which visits each shard at most once between two rounds. */
+void deaths_forget(struct engine *engine, struct deaths_watch *watch, uint64_t now_ms);
 
 /* Does what the kernel does for the locks of a thread that ends, where the kernel was outrun (the OOM reaper can take
  * the memory first). Only for whoever just waited for that process, before anybody can have its pid again. */

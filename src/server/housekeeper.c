@@ -38,7 +38,7 @@ void housekeeper_run(const struct inheritance *inheritance)
     signals_restore(&term); /* SIGTERM waits for the rest between two rounds */
     listeners_close(&listeners);
     control_close(&control);
-    shared_store_count_deaths();
+    shared_store_count_deaths(inheritance->store);
     while (is_told_to_stop == 0) {
         go_round(inheritance);
         rest();

@@ -56,7 +56,7 @@ static void loader_run(const struct inheritance *inheritance)
     signals_unblock(&term, NULL);
     listeners_close(&listeners);
     control_close(&control);
-    shared_store_count_deaths();
+    shared_store_count_deaths(inheritance->store);
     is_loaded = dump_load(inheritance->store, path, &is_told_to_stop, &pairs);
     if (is_loaded)
         diagnostic_info("Loaded %s: %" PRIu64 " new keys", path, pairs);

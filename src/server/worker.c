@@ -41,7 +41,7 @@ static bool prepare(struct worker *worker, uint64_t birth)
     /* One wakeup per request is the price of a process per connection; as a batch job it comes cheaper, and it is no
      * harm where it is not allowed. */
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
-    shared_store_count_deaths();
+    shared_store_count_deaths(worker->inheritance->store);
     shared_store_expect_place(worker->inheritance->store, worker->number);
     status = store_session_open(worker->inheritance->store, &worker->store_session);
     if (status != STATUS_OK) {

@@ -18,6 +18,7 @@ _Static_assert(STORE_SINGLE == TRANSACTION_SINGLE, "the same name for no transac
 struct shared_store {
     struct store store;
     struct engine *engine;
+    struct deaths_watch deaths; /* the housekeeper's */
 };
 
 struct shared_session {
@@ -401,6 +402,7 @@ bool shared_store_tidy(struct store *store)
 {
     bool has_drained = slots_drain_dead(shared(store)->engine) > 0;
 
+    deaths_forget(shared(store)->engine, &shared(store)->deaths, clock_monotonic_ms());
     (void)key_locks_tidy(shared(store)->engine);
     return engine_tidy(shared(store)->engine) > 0 || has_drained;
 }
@@ -425,9 +427,19 @@ void shared_store_expect_place(struct store *store, unsigned number)
     shared(store)->engine->segment->slot_hint = number;
 }
 
-void shared_store_count_deaths(void)
+void shared_store_count_deaths(struct store *store)
 {
-    recovery_count_deaths();
+    recovery_count_deaths(shared(store)->engine);
+}
+
+unsigned shared_store_blame(struct store *store, pid_t pid)
+{
+    struct engine *engine = shared(store)->engine;
+    unsigned count = 0;
+
+    for (uint64_t held = shards_held_by(engine, pid); held != 0; held &= held - 1, count++)
+        shard_count_death(engine, (unsigned)__builtin_ctzll(held));
+    return count;
 }
 
 void shared_store_bury(struct store *store, pid_t dead)

@@ -1,7 +1,7 @@
 /* What is done after a death. recovery_shard and slot_drain may themselves be
  * killed at any instruction and begun again by somebody else; neither takes a
  * second shard lock. Recipe R of README.md. */
-#include <signal.h>
+#include "deaths.h"
 
 #include "platform/diagnostic.h"
 #include "segment/process_table.h"
@@ -9,33 +9,6 @@
 #include "transaction/key_lock.h"
 
 #define COMMITTED(word) ((word) != 0)
-
-/* What this process is repairing now, for the handler below; else NULL. */
-static _Atomic uint32_t *volatile blamed;
-
-/* SIGKILL cannot be caught, so it never counts: it says nothing against what was being repaired. */
-static void death_count(int signal_number)
-{
-    _Atomic uint32_t *deaths = blamed;
-
-    if (deaths != NULL)
-        atomic_fetch_add(deaths, 1);
-    (void)raise(signal_number); /* SA_RESETHAND: does the default when this handler returns */
-}
-
-void recovery_count_deaths(void)
-{
-    static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-
-    for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
-        struct sigaction action = {.sa_handler = death_count, .sa_flags = (int)SA_RESETHAND};
-        int result;
-
-        (void)sigemptyset(&action.sa_mask);
-        result = sigaction(deadly[i], &action, NULL);
-        INVARIANT(result == 0);
-    }
-}
 
 /* False: the record is damaged. */
 static bool redo_shard(struct engine *engine, struct process_slot *slot, unsigned shard)
@@ -59,7 +32,7 @@ static bool redo_shard(struct engine *engine, struct process_slot *slot, unsigne
             table_redo_end(&engine->table, shard, version, time);
     }
     /* The record is its slot's drain's from here on: not even deaths may be counted there any more. */
-    blamed = NULL;
+    deaths_blame(NULL);
     atomic_fetch_and(&commit->pending, ~((uint64_t)1 << shard));
     return true;
 }
@@ -77,7 +50,7 @@ static bool redo_all(struct engine *engine, unsigned shard)
             continue;
         if (atomic_load(&commit->deaths) >= RECOVERY_DEATHS_MAX)
             return false;
-        blamed = &commit->deaths;
+        deaths_blame(&commit->deaths);
         if (!redo_shard(engine, slot, shard))
             return false;
     }
@@ -94,14 +67,13 @@ static bool shard_repair(struct engine *engine, unsigned number)
 
     if (atomic_load(&shard->deaths) >= RECOVERY_DEATHS_MAX)
         return false;
-    blamed = &shard->deaths;
+    deaths_blame(&shard->deaths);
     table_repair_directory(&engine->table, number);
     if (!redo_all(engine, number))
         return false;
-    blamed = &shard->deaths;
+    deaths_blame(&shard->deaths);
     table_rebuild(&engine->table, number);
-    blamed = NULL;
-    atomic_store(&shard->deaths, 0);
+    deaths_blame(NULL);
     return true;
 }
 
@@ -112,7 +84,7 @@ void recovery_shard(struct engine *engine, unsigned number)
 
     if (!was_set_aside && !shard_repair(engine, number))
         atomic_store(&shard->is_set_aside, 1);
-    blamed = NULL;
+    deaths_blame(NULL);
     robust_mutex_mark_consistent(&shard->mutex); /* R4 */
 }
 
@@ -235,12 +207,9 @@ unsigned slots_drain_dead(struct engine *engine)
 static bool process_holds_lock(const struct engine *engine, pid_t pid)
 {
     const struct segment_header *header = engine->segment->header;
-    bool holds = robust_mutex_is_held_by(&header->slots_mutex, pid) ||
-                 robust_mutex_is_held_by(&header->key_lock_mutex, pid);
 
-    for (unsigned shard = 0; !holds && shard < engine->table.shard_count; shard++)
-        holds = robust_mutex_is_held_by(&table_shard(&engine->table, shard)->mutex, pid);
-    return holds;
+    return robust_mutex_is_held_by(&header->slots_mutex, pid) || robust_mutex_is_held_by(&header->key_lock_mutex, pid) ||
+           shards_held_by(engine, pid) != 0;
 }
 
 bool slot_is_holding(const struct engine *engine, unsigned number)
@@ -273,6 +242,8 @@ bool segment_repair(struct engine *engine, struct engine_restart *report)
     table_forget_level(&engine->table);
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
         robust_mutex_init(&table_shard(&engine->table, shard)->mutex);
+        if (report->was_clean)
+            atomic_store(&table_shard(&engine->table, shard)->deaths, 0);
         if (atomic_load(&table_shard(&engine->table, shard)->is_set_aside) != 0 || !shard_repair(engine, shard))
             return false;
     }

@@ -669,7 +669,7 @@ static int dies_with_shard_0(void *context)
 static int inherits_shard_0(void *context)
 {
     (void)context;
-    recovery_count_deaths();
+    recovery_count_deaths(engine);
     return shard_acquire(engine, 0) == STATUS_OK ? 0 : 1;
 }
 
@@ -699,6 +699,104 @@ WHOLE_TEST(recovery, heirs_that_die_of_a_shard_are_counted_and_the_fourth_sets_i
     atomic_store(&page->replaced_by, 0);
     atomic_store(&shard->deaths, 0);
     atomic_store(&shard->is_set_aside, 0);
+}
+
+/* --- processes that die of a shard in ordinary work --- */
+
+static int crashes_with_shard_0(void *context)
+{
+    (void)context;
+    recovery_count_deaths(engine);
+    if (shard_acquire(engine, 0) == STATUS_OK)
+        abort();
+    return 1;
+}
+
+static int is_killed_with_shard_0(void *context)
+{
+    (void)context;
+    recovery_count_deaths(engine);
+    if (shard_acquire(engine, 0) != STATUS_OK)
+        return 1;
+    if (fork() == 0)
+        _exit(kill(getppid(), SIGSEGV));
+    for (;;)
+        (void)pause();
+}
+
+/* Each time the shard can be repaired, and the next to use it dies: that must end. */
+WHOLE_TEST(recovery, a_shard_that_kills_its_users_is_set_aside_though_each_repair_succeeds)
+{
+    struct shard *shard = table_shard(&engine->table, 0);
+
+    for (unsigned deaths = 1; deaths < RECOVERY_DEATHS_MAX; deaths++) {
+        cr_assert_eq(process_run(crashes_with_shard_0, NULL), PROCESS_SIGNAL(SIGABRT));
+        cr_assert_eq(shard_acquire(engine, 0), STATUS_OK);
+        shard_release(engine, 0);
+        cr_assert_eq(atomic_load(&shard->deaths), deaths);
+    }
+    cr_assert_eq(process_run(crashes_with_shard_0, NULL), PROCESS_SIGNAL(SIGABRT));
+    cr_assert_eq(shard_acquire(engine, 0), STATUS_UNAVAILABLE);
+    cr_assert_eq(shard_acquire(engine, 1), STATUS_OK);
+    shard_release(engine, 1);
+    cr_assert_eq(atomic_load(&table_shard(&engine->table, 1)->deaths), 0);
+
+    atomic_store(&shard->deaths, 0);
+    atomic_store(&shard->is_set_aside, 0);
+}
+
+WHOLE_TEST(recovery, a_signal_that_somebody_sent_is_not_counted)
+{
+    cr_assert_eq(process_run(is_killed_with_shard_0, NULL), PROCESS_SIGNAL(SIGSEGV));
+    cr_assert_eq(shard_acquire(engine, 0), STATUS_OK);
+    shard_release(engine, 0);
+    cr_assert_eq(atomic_load(&table_shard(&engine->table, 0)->deaths), 0);
+}
+
+WHOLE_TEST(recovery, who_holds_a_shard_is_named)
+{
+    cr_assert_eq(shards_held_by(engine, getpid()), 0);
+    cr_assert_eq(shards_held_by(engine, 0), 0);
+    cr_assert_eq(shard_acquire(engine, 1), STATUS_OK);
+    cr_assert_eq(shard_acquire(engine, 3), STATUS_OK);
+    cr_assert_eq(shards_held_by(engine, getpid()), 1u << 1 | 1u << 3);
+    cr_assert_eq(shards_held_by(engine, getppid()), 0);
+    shard_release(engine, 3);
+    shard_release(engine, 1);
+}
+
+static void locks_are_taken(unsigned shard, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        cr_assert_eq(shard_acquire(engine, shard), STATUS_OK);
+        shard_release(engine, shard);
+    }
+}
+
+WHOLE_TEST(recovery, deaths_are_forgotten_after_long_service_without_one)
+{
+    struct shard *shard = table_shard(&engine->table, 0);
+    static struct deaths_watch watch;
+    uint64_t now_ms = 1000;
+
+    shard_count_death(engine, 0);
+    shard_count_death(engine, 0);
+    deaths_forget(engine, &watch, now_ms);
+    locks_are_taken(0, DEATHS_FORGOTTEN_LOCKS + 1);
+    deaths_forget(engine, &watch, now_ms + DEATHS_FORGOTTEN_MS - 1);
+    cr_assert_eq(atomic_load(&shard->deaths), 2, "forgotten too early");
+
+    shard_count_death(engine, 0);
+    now_ms += DEATHS_FORGOTTEN_MS;
+    deaths_forget(engine, &watch, now_ms);
+    cr_assert_eq(atomic_load(&shard->deaths), 3, "a new one begins the time again");
+
+    now_ms += DEATHS_FORGOTTEN_MS;
+    deaths_forget(engine, &watch, now_ms);
+    cr_assert_eq(atomic_load(&shard->deaths), 3, "nobody used it meanwhile");
+    locks_are_taken(0, DEATHS_FORGOTTEN_LOCKS + 2);
+    deaths_forget(engine, &watch, now_ms);
+    cr_assert_eq(atomic_load(&shard->deaths), 0);
 }
 
 /* --- locks that the kernel did not pass on --- */
