@@ -121,7 +121,7 @@ static void find_server(char path[PATH_MAX])
     (void)strcat(path, "/hauskv-server");
 }
 
-static pid_t launch(int output, int errors, const char *const *arguments)
+pid_t server_launch_writing(int output, int errors, const char *const *arguments)
 {
     const char *list[64] = {"hauskv-server"};
     char path[PATH_MAX];
@@ -146,10 +146,10 @@ static pid_t launch(int output, int errors, const char *const *arguments)
 
 pid_t server_launch(int errors, const char *const *arguments)
 {
-    return launch(errors, errors, arguments);
+    return server_launch_writing(errors, errors, arguments);
 }
 
-static struct text read_all(int descriptor)
+struct text descriptor_read_all(int descriptor)
 {
     struct text text = {0};
     char piece[65536];
@@ -168,10 +168,10 @@ struct run server_run_with(const char *const *arguments)
 {
     int output = memfd_create("output", MFD_CLOEXEC);
     int errors = memfd_create("errors", MFD_CLOEXEC);
-    struct run run = {.exit_status = process_wait(launch(output, errors, arguments))};
+    struct run run = {.exit_status = process_wait(server_launch_writing(output, errors, arguments))};
 
-    run.output = read_all(output);
-    run.errors = read_all(errors);
+    run.output = descriptor_read_all(output);
+    run.errors = descriptor_read_all(errors);
     return run;
 }
 

@@ -36,9 +36,14 @@ struct run {
 struct run server_run_with(const char *const *arguments);
 void run_deinit(struct run *run);
 
+/* All that was written to a file, as a string; closes it. */
+struct text descriptor_read_all(int descriptor);
+
 /* Starts it and does not wait; standard output and error are `errors` (-1: this process's own). For servers that the
  * driver cannot start. */
 pid_t server_launch(int errors, const char *const *arguments);
+/* The same, with a standard output of its own. */
+pid_t server_launch_writing(int output, int errors, const char *const *arguments);
 
 /* The bytes of a segment's file, mapped: what is written goes there. It may belong to a living server. */
 struct segment_file {

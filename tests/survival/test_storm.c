@@ -1,6 +1,7 @@
 /* A live server under load while its processes are killed and stopped at random:
- * workers, the housekeeper, now and then the master. Whoever asks for all money
- * sees all of it, at any time; what was acknowledged is there at the end, what a
+ * workers, the housekeeper, now and then the master; and so are the programs of
+ * an operator who dumps and inspects. Whoever asks for all money sees all of it,
+ * at any time; what was acknowledged is there at the end, what a
  * conflict refused is not, and what nobody knows is there whole or not at all.
  * Then everything is killed, restarted and looked at once more.
  *
@@ -23,6 +24,7 @@
 #include "support/process.h"
 #include "support/store_random.h"
 #include "survival/storm_client.h"
+#include "survival/storm_operator.h"
 #include "survival/survival_support.h"
 
 #define STRIKES_USUAL 150u
@@ -30,6 +32,7 @@
 #define MASTER_ONE_IN 60u
 #define HOUSEKEEPER_ONE_IN 16u
 #define CHILDREN_MAX 1024u
+#define OPERATOR_ONE_IN 2u
 #define STOPPED_MAX 24u /* at a time; who is stopped for longest is then killed or goes on */
 #define BATCH 500u
 
@@ -50,6 +53,7 @@ struct striker {
     struct store_random random;
     struct strikes strikes;
     pid_t stopped[STOPPED_MAX];
+    struct storm_operator operator;
     uint64_t late_us; /* the longest that this process itself was late after a sleep: what the machine alone costs */
     unsigned delays;  /* how often a server said that it forks no worker for a while */
     uint64_t restart_ms; /* the longest, from the kill of a master until its heir served */
@@ -191,6 +195,8 @@ static void strike_again_and_again(struct striker *striker, const pid_t clients[
     while (striker->strikes.total < times) {
         rest(striker);
         strike(striker);
+        if (store_random_one_in(&striker->random, OPERATOR_ONE_IN))
+            storm_operator_act(&striker->operator, &striker->random, &striker->server);
         if (store_random_one_in(&striker->random, 4))
             let_go(striker, (unsigned)store_random_below(&striker->random, STOPPED_MAX));
         fail_if_one_ended(clients, striker);
@@ -283,6 +289,7 @@ static void print(const struct striker *striker, uint64_t begin_ms)
 {
     const struct strikes *strikes = &striker->strikes;
     struct storm_ledger sum = {.commits = 0};
+    const struct storm_operator *operator = &striker->operator;
     uint64_t passed_ms = clock_monotonic_ms() - begin_ms;
 
     for (unsigned i = 0; i < STORM_CLIENTS; i++) {
@@ -302,13 +309,16 @@ static void print(const struct striker *striker, uint64_t begin_ms)
             "SIGSEGV, %u SIGSTOP; %u of them at the housekeeper; %u masters killed)\n"
             "storm, %u clients: %" PRIu64 " commits, %" PRIu64 " conflicts, %" PRIu64 " audits, %" PRIu64
             " connections, %" PRIu64 " unknown outcomes, %" PRIu64 " replies given up\n"
+            "storm, operator: %u dumps and %u reports, of which %u were stopped for a while and %u killed; %u dumps were "
+            "whole, with every coin; %u ended early with their server\n"
             "storm, longest wait of one whose worker was not struck: %" PRIu64 ".%" PRIu64 " ms for a reply, %" PRIu64
             ".%" PRIu64 " ms for a new connection's (%u times no worker was forked for a while); longest restart after "
             "a master's death: %" PRIu64 " ms; the machine let this process wait up to %" PRIu64 ".%" PRIu64 " ms\n",
             striker->stops ? " and stops" : "", striker->storm->seed, passed_ms / 1000, passed_ms % 1000 / 100,
             strikes->total, strikes->killed, strikes->crashed, strikes->stopped, strikes->housekeepers,
             strikes->masters, STORM_CLIENTS, sum.commits, sum.conflicts, sum.audits, sum.reconnects, sum.unknown,
-            sum.silences, sum.stall_us / 1000, sum.stall_us % 1000 / 100, sum.connect_us / 1000,
+            sum.silences, operator->dumps, operator->reports, operator->stopped, operator->killed, operator->whole,
+            operator->ended_early, sum.stall_us / 1000, sum.stall_us % 1000 / 100, sum.connect_us / 1000,
             sum.connect_us % 1000 / 100, striker->delays, striker->restart_ms, striker->late_us / 1000,
             striker->late_us % 1000 / 100);
 }
@@ -339,6 +349,8 @@ static void survives(bool stops)
     atomic_store(&storm->is_over, 1);
     for (unsigned i = 0; i < STORM_CLIENTS; i++)
         cr_assert_eq(process_wait(clients[i]), 0, "client %u, HAUSKV_TEST_SEED=%" PRIu64, i, storm->seed);
+    storm_operator_finish(&striker.operator, &striker.server);
+    cr_assert_gt(striker.operator.stopped, 0);
     server_kill_all(&striker.server);
     end_log(&striker);
     print(&striker, begin_ms);
