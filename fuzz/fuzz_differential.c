@@ -179,7 +179,6 @@ static void forget_transactions(struct player *player)
 static void player_open(struct player *player, unsigned death_points)
 {
     enum status status;
-    const unsigned char *counters;
 
     player->engine = NULL;
     player->record = NULL;
@@ -193,9 +192,7 @@ static void player_open(struct player *player, unsigned death_points)
         mortal_end(&player->mortal);
         return;
     }
-    counters = shared_store_session_counters(player->engine, SLOT_COUNTERS_BYTES);
-    player->record = &((const struct process_slot *)(const void *)(counters - offsetof(struct process_slot, counters)))
-                          ->commit;
+    player->record = &shared_store_session_slot(player->engine)->commit;
     status = store_session_open(model, &player->model);
     ENSURE(status == STATUS_OK);
 }

@@ -18,7 +18,7 @@
 #define SLOT_TRANSACTIONS_MAX 8u
 #define SLOT_REDO_BUILT_IN 8u
 #define SLOT_KEY_LOCKS_BUILT_IN 4u
-/* For what the layers above count: theirs to lay out, zero at birth, kept when the slot changes hands. */
+/* Earlier builds of this format counted commands there; now nobody reads or writes it. */
 #define SLOT_COUNTERS_BYTES 512u
 #define PIN_NONE UINT64_MAX
 #define PIN_EVERYTHING 0u
@@ -112,6 +112,7 @@ struct process_slot {
 
 #define SLOTS_PER_BLOCK (CHUNK_BYTES / sizeof(struct process_slot))
 #define SLOT_NUMBER_MAX CHUNK_OWNER_MAX
+#define SLOT_COUNT_MAX (SEGMENT_SLOT_BLOCKS_MAX * SLOTS_PER_BLOCK)
 
 enum slot_claim {
     SLOT_CLAIMED,   /* yours, clean */
@@ -127,6 +128,11 @@ enum slot_claim process_slot_claim(struct segment *segment, unsigned *number);
 
 /* The same for one slot: how the housekeeper looks for the dead. */
 enum slot_claim process_slot_claim_number(struct segment *segment, unsigned number);
+
+/* Claims the memory for that many slots, of which a full segment then has enough; they are put to use when they are needed.
+ * Returns how many there are or can be now: fewer where there is no memory or SLOT_COUNT_MAX is reached. Only while nobody
+ * else is inside; children inherit it. A restart gives back what was not put to use. */
+unsigned process_table_reserve(struct segment *segment, unsigned slots);
 
 /* After the drain of an inherited slot: it is an ordinary claimed one from now on. */
 void process_slot_mark_drained(struct segment *segment, unsigned number);

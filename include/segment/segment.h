@@ -124,6 +124,7 @@ struct segment {
     uint32_t chunk_count;
     uint32_t claim_hint; /* where this process looks for a free chunk first */
     unsigned slot_hint;  /* and for a free slot; see process_slot_claim */
+    unsigned slot_blocks_reserved; /* so many blocks of slots have their chunk, put to use or not; see process_table_reserve */
     unsigned char *scratch; /* private and untouched until a rebuild: one byte per unit */
     int descriptor;         /* -1: anonymous */
     char path[SEGMENT_PATH_BYTES_MAX]; /* empty: anonymous */

@@ -45,6 +45,8 @@
 #define CONFIG_FILE_PATH_BYTES 4096u
 #define CONFIG_FILE_BYTES_MAX ((size_t)1 << 20)
 #define CONFIG_REASON_BYTES 1024u
+#define CONFIG_CLIENTS_MAX 16000u
+#define CONFIG_PROCESSES_MAX 16360u /* clients and spare workers together: what has a place in the store */
 
 #define CONFIG_MEMORY_BYTES_MIN ((size_t)1 << 20)
 #define CONFIG_MEMORY_BYTES_MAX ((size_t)64 << 30)
@@ -182,7 +184,8 @@ bool config_read_arguments(struct server_config *config, int argc, char *const a
                            char reason[CONFIG_REASON_BYTES]);
 
 /* What options owe one another, after all were read. A default gives way: --max-spare 4 alone lowers the default of
- * --min-spare, and --min-spare 50 raises that of --max-spare. */
+ * --min-spare, and --min-spare 50 raises that of --max-spare. More clients and spare workers than there can be processes
+ * are refused. */
 bool config_reconcile(struct server_config *config, char reason[CONFIG_REASON_BYTES]);
 
 /* A file that config_read_text takes for the same configuration. Comments tell where each value came from; a default

@@ -27,4 +27,15 @@ void memory_limits_find(struct memory_limits *limits, const struct server_config
  * fits. False: neither; standard error was told. */
 bool memory_choose(const struct server_config *config, const struct memory_limits *limits, size_t *bytes);
 
+/* How many places of the store the server's processes need at most. */
+unsigned places_needed(const struct server_config *config);
+
+/* Whether places for --max-clients take no more of a store of so many bytes than they may. A default gives way, with a
+ * warning; an order does not: then false, and standard error was told what it needs. */
+bool places_choose(struct server_config *config, uint64_t limit_bytes);
+
+/* With fewer places than that, which are all that a full store has, fewer clients are served; there is a warning then.
+ * False: it would be none; standard error was told. */
+bool places_settle(struct server_config *config, unsigned places);
+
 #endif

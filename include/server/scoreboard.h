@@ -4,6 +4,7 @@
  * what the master clears when it reaps that process.
  *
  *     lines   one cache line per worker: who it is, what it has accepted
+ *     counts  per line: what its workers count for STATS, since the server's start
  *     spare   one bit per worker: it waits for a connection, or will soon
  *     seats   one word per client that may be served at a time: the worker
  *             (its number + 1) that serves one, else 0
@@ -14,7 +15,7 @@
  * bits: setting one twice does no harm.
  *
  * Who writes: of a line, the master birth and pid, its worker the rest; of the
- * bits and seats, the worker its own, and the master those of the dead. */
+ * counts, bits and seats, the worker its own, and the master those of the dead. */
 #ifndef HAUSKV_SERVER_SCOREBOARD_H
 #define HAUSKV_SERVER_SCOREBOARD_H
 
@@ -22,6 +23,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "session/counters.h"
 
 #define CACHE_LINE_BYTES 64u
 
@@ -38,11 +41,17 @@ struct scoreboard_line {
     _Atomic uint64_t finished; /* connections that were served to their end */
 };
 
+/* Lines change hands, the totals stay. */
+struct scoreboard_counts {
+    _Alignas(CACHE_LINE_BYTES) struct session_counters session;
+};
+
 /* Alone in the memory's first lines. */
 struct scoreboard_common {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_transaction_id;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_connection; /* the number of the last one that was accepted */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t heartbeat;       /* the housekeeper adds one per round */
+    _Atomic uint64_t no_place_said_ms; /* when a worker last complained that the store has none (clock_monotonic_ms) */
     _Atomic int32_t kill_wish; /* a worker that the housekeeper wants the master to kill; 0: none */
     /* Like the seats below, for control connections. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t control_seats[SCOREBOARD_CONTROLS_MAX];
@@ -55,6 +64,7 @@ struct scoreboard {
     size_t bytes;
     struct scoreboard_common *common;
     struct scoreboard_line *lines; /* [worker_max] */
+    struct scoreboard_counts *counts; /* [worker_max] */
     _Atomic uint64_t *spare;       /* a bit per worker */
     _Atomic uint32_t *seats;       /* [client_max] */
 };
@@ -75,7 +85,8 @@ void scoreboard_destroy(struct scoreboard *scoreboard);
 /* The line is about to get a worker, which counts as spare from now on. The master, before it forks. */
 void scoreboard_enroll(const struct scoreboard *scoreboard, unsigned number, uint64_t birth);
 
-/* The line's worker is dead, or was never born: its seat, its bit and its line are free. The master. */
+/* The line's worker is dead, or was never born: its seat, its bit and its line are free, and what it had open counts as
+ * rolled back. The master. */
 void scoreboard_discharge(const struct scoreboard *scoreboard, unsigned number);
 
 /* The worker waits for a connection (again); or does not any more. Returns how many are spare now: of several that come
@@ -95,9 +106,6 @@ void scoreboard_seat_leave(const struct scoreboard *scoreboard, unsigned seat);
 /* The same for a control connection, which is none of a client and counts nowhere. */
 bool scoreboard_control_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat);
 void scoreboard_control_leave(const struct scoreboard *scoreboard, unsigned seat);
-
-/* Whether the process of that birth still has its line, which is number. Any number. */
-bool scoreboard_is_living(const struct scoreboard *scoreboard, unsigned number, uint64_t birth);
 
 /* Looks at every line and seat. Any process; exact when nobody else is changing them. */
 void scoreboard_sum(const struct scoreboard *scoreboard, struct scoreboard_sums *sums);

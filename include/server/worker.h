@@ -1,5 +1,7 @@
 /* A worker: waits for a connection, serves it, and waits again, until it is told
  * to go. One process, one connection at a time, one place in the store for life.
+ * Where there is no place, it refuses its clients, and looks for one again at the
+ * next: it would do no good to die of it, and be forked again.
  *
  *     STARTING --> WAITING --> SERVING --+
  *                   ^  |  \              |
@@ -28,7 +30,7 @@
 #define WORKER_DONE 0
 #define WORKER_FAILED 1 /* it could not begin; standard error says why */
 
-/* The life of the worker with that number and birth (scoreboard.h). Only in a fresh child. */
-_Noreturn void worker_run(const struct inheritance *inheritance, unsigned number, uint64_t birth);
+/* The life of the worker with that number (scoreboard.h). Only in a fresh child. */
+_Noreturn void worker_run(const struct inheritance *inheritance, unsigned number);
 
 #endif

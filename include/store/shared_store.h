@@ -7,6 +7,7 @@
 #include "store/store.h"
 
 struct engine;
+struct process_slot;
 
 #define SHARED_STORE_REASON_BYTES 512u
 
@@ -92,16 +93,6 @@ struct shared_store_statistics {
 
 void shared_store_statistics(struct store *store, struct shared_store_statistics *statistics);
 
-#define SHARED_STORE_COUNTERS_BYTES_MAX 512u
-
-/* The counters that a session's place in the store keeps for its user: `bytes` bytes, all zero in a new store, kept
- * when another session gets the place. Only the session's process writes them. */
-void *shared_store_session_counters(struct store_session *session, size_t bytes);
-
-/* Calls visit with the counters of every place, of living sessions and ended ones. */
-void shared_store_counters_each(struct store *store, void (*visit)(void *context, const void *counters),
-                                void *context);
-
 /* Expires every transaction that is idle longer than idle_ms; returns how many. Any process. */
 unsigned shared_store_expire_idle(struct store *store, uint64_t idle_ms);
 
@@ -112,6 +103,14 @@ bool shared_store_tidy(struct store *store);
 /* The processes for which others may have to wait or keep old data at this moment: up to max pids; returns how many.
  * Any process. */
 unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max);
+
+/* A place is what a process needs to serve sessions; so many there can be. */
+#define SHARED_STORE_PLACES_MAX 16384u
+#define SHARED_STORE_PLACE_BYTES 1024u
+
+/* Sees to it that so many processes find a place, however full the store becomes. Returns for how many there is one: a store
+ * that is full already may have fewer. The master, before its first fork. */
+unsigned shared_store_reserve_places(struct store *store, unsigned places);
 
 /* This process is one of many that are numbered, and is going to open a session: it looks for a place of that number
  * first. Only a hint. */
@@ -126,6 +125,9 @@ unsigned shared_store_blame(struct store *store, pid_t pid);
 
 /* Whoever waited for a dead process calls it with its pid: see engine_bury. */
 void shared_store_bury(struct store *store, pid_t dead);
+
+/* A session's place: for tests. */
+struct process_slot *shared_store_session_slot(const struct store_session *session);
 
 /* Below the interface: statistics, housekeeping, tests. */
 struct engine *shared_store_engine(struct store *store);

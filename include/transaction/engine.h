@@ -57,6 +57,10 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
  * not fit. */
 enum status engine_copy(struct engine *source, struct engine *target);
 
+/* Sees to it that so many processes find a slot, however full the segment becomes; returns for how many there is one, which
+ * may be fewer in a segment that is full already. Nobody else is inside yet; only the master, before it forks. */
+unsigned engine_reserve_slots(struct engine *engine, unsigned slots);
+
 /* Notes that the server ends in order: all its processes are gone. Only the master, as its last act. */
 void engine_mark_clean(struct engine *engine);
 

@@ -64,18 +64,49 @@ static void slot_init(const struct segment *segment, struct process_slot *slot)
     memset(slot->counters, 0, sizeof(slot->counters));
 }
 
-/* A process that died while it added a block left its chunk unpublished. */
-static void orphans_release(struct segment *segment)
+_Static_assert(SLOT_COUNT_MAX <= SLOT_NUMBER_MAX, "every slot has a number");
+
+/* A process that died while it added a block left its chunk unpublished; but so are those in reserve, whose blocks are
+ * numbered from the first on. */
+static void orphans_release(struct segment *segment, unsigned reserved_blocks)
 {
     struct chunk_ref chunk;
 
     for (chunk.number = 1; chunk.number <= segment->chunk_count; chunk.number++) {
         uint32_t word = chunk_owner(segment, chunk);
 
-        if (chunk_owner_kind(word) == CHUNK_SLOT &&
+        if (chunk_owner_kind(word) == CHUNK_SLOT && chunk_owner_owner(word) >= reserved_blocks &&
             atomic_load(&segment->header->slot_blocks[chunk_owner_owner(word)]) != chunk.number)
             chunk_release(segment, chunk);
     }
+}
+
+/* None: it was never reserved. */
+static struct chunk_ref reserved_chunk(const struct segment *segment, unsigned block)
+{
+    struct chunk_ref none = {0};
+    struct chunk_ref chunk;
+
+    if (block >= segment->slot_blocks_reserved)
+        return none;
+    for (chunk.number = 1; chunk.number <= segment->chunk_count; chunk.number++)
+        if (chunk_owner(segment, chunk) == chunk_owner_word(CHUNK_SLOT, 0, block))
+            return chunk;
+    return none;
+}
+
+unsigned process_table_reserve(struct segment *segment, unsigned slots)
+{
+    unsigned blocks = (slots + (unsigned)SLOTS_PER_BLOCK - 1) / (unsigned)SLOTS_PER_BLOCK;
+    unsigned block = process_slot_count(segment) / (unsigned)SLOTS_PER_BLOCK;
+
+    if (block < segment->slot_blocks_reserved)
+        block = segment->slot_blocks_reserved;
+    while (block < blocks && block < SEGMENT_SLOT_BLOCKS_MAX &&
+           !chunk_ref_is_none(chunk_claim(segment, CHUNK_SLOT, 0, block)))
+        block++;
+    segment->slot_blocks_reserved = block;
+    return block * (unsigned)SLOTS_PER_BLOCK;
 }
 
 /* Adds a block of slots if there are still only `count`. */
@@ -84,18 +115,20 @@ static bool block_add(struct segment *segment, unsigned count)
     unsigned block = count / (unsigned)SLOTS_PER_BLOCK;
     enum mutex_result result;
 
-    if (block >= SEGMENT_SLOT_BLOCKS_MAX || count + SLOTS_PER_BLOCK > SLOT_NUMBER_MAX)
+    if (block >= SEGMENT_SLOT_BLOCKS_MAX)
         return false;
     result = robust_mutex_lock(&segment->header->slots_mutex);
     if (result == MUTEX_CLOSED)
         return false;
     if (result == MUTEX_INHERITED) {
-        orphans_release(segment);
+        orphans_release(segment, segment->slot_blocks_reserved);
         robust_mutex_mark_consistent(&segment->header->slots_mutex);
     }
     if (atomic_load(&segment->header->slot_blocks[block]) == 0) {
-        struct chunk_ref chunk = chunk_claim(segment, CHUNK_SLOT, 0, block);
+        struct chunk_ref chunk = reserved_chunk(segment, block);
 
+        if (chunk_ref_is_none(chunk))
+            chunk = chunk_claim(segment, CHUNK_SLOT, 0, block);
         if (!chunk_ref_is_none(chunk)) {
             struct process_slot *slots = (struct process_slot *)(void *)chunk_at(segment, chunk);
 
@@ -114,7 +147,7 @@ void process_table_tidy(struct segment *segment)
     enum mutex_result result = robust_mutex_trylock(mutex);
 
     if (result == MUTEX_INHERITED) {
-        orphans_release(segment);
+        orphans_release(segment, segment->slot_blocks_reserved);
         robust_mutex_mark_consistent(mutex);
     }
     if (result == MUTEX_INHERITED || result == MUTEX_LOCKED)
@@ -127,7 +160,7 @@ void process_table_reset_locks(struct segment *segment)
 
     robust_mutex_init(&segment->header->slots_mutex);
     robust_mutex_init(&segment->header->key_lock_mutex);
-    orphans_release(segment);
+    orphans_release(segment, 0);
     for (unsigned number = 0; number < count; number++)
         robust_mutex_init(&process_slot_at(segment, number)->life);
 }

@@ -186,6 +186,11 @@ bool config_reconcile(struct server_config *config, char reason[CONFIG_REASON_BY
                                  config->spare_workers_max);
         }
     }
+    if (config->clients_max + config->spare_workers_min > CONFIG_PROCESSES_MAX) {
+        name_origin(config, CONFIG_MAX_CLIENTS, origin);
+        return config_refuse(reason, "%s: %u and min-spare, %u, are more than the %u processes that there can be", origin,
+                             config->clients_max, config->spare_workers_min, CONFIG_PROCESSES_MAX);
+    }
     for (unsigned i = 0; i < config->addresses.count && !config->is_insecure; i++) {
         if (!is_loopback(config->addresses.text[i])) {
             name_origin(config, CONFIG_BIND, origin);
@@ -210,7 +215,8 @@ bool config_is_valid(const struct server_config *config)
     bool directory_is_absolute = config->segment_directory[0] == '\0' || config->segment_directory[0] == '/';
     bool spares_are_ordered =
         config->spare_workers_min >= 1 && config->spare_workers_min <= config->spare_workers_max;
-    bool has_room = config->clients_max >= 1 && config->memory_bytes > 0 && config->command_bytes_max > 0 &&
+    bool has_room = config->clients_max >= 1 &&
+                    config->clients_max + config->spare_workers_min <= CONFIG_PROCESSES_MAX && config->memory_bytes > 0 && config->command_bytes_max > 0 &&
                     config->command_bytes_max <= CONFIG_COMMAND_BYTES_MAX;
     bool times_fit = config->transaction_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->idle_timeout_ms <= CONFIG_DURATION_MS_MAX &&

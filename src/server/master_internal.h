@@ -20,6 +20,7 @@ enum master_phase {
 struct master {
     enum master_phase phase;
     int exit_status;
+    struct server_config config; /* what was asked for, less what there is not */
     struct inheritance inheritance;
     struct pool *pool;
     struct housekeeper_watch housekeeper;

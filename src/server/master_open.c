@@ -24,6 +24,7 @@ static bool open_store(struct inheritance *inheritance, const struct server_conf
 static void lower_pressure(struct inheritance *inheritance);
 static bool open_control(struct inheritance *inheritance, const struct server_config *config);
 static void give_store_up(struct inheritance *inheritance);
+static bool reserve_places(struct master *master);
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config);
 
 bool master_open(struct master *master, const struct server_config *config)
@@ -31,7 +32,8 @@ bool master_open(struct master *master, const struct server_config *config)
     struct inheritance *inheritance = &master->inheritance;
 
     memset(master, 0, sizeof *master);
-    inheritance->config = config;
+    master->config = *config;
+    inheritance->config = &master->config;
     inheritance->master = getpid();
     inheritance->started_ms = clock_monotonic_ms();
     housekeeper_watch_init(&master->housekeeper);
@@ -46,11 +48,13 @@ bool master_open(struct master *master, const struct server_config *config)
         goto close_events;
     if (!limits_check(config, inheritance->listeners.count) || !open_store(inheritance, config))
         goto close_listeners;
+    if (!reserve_places(master))
+        goto close_store;
     shared_store_let_pages_go(inheritance->store);
     lower_pressure(inheritance);
     if (!open_control(inheritance, config))
         goto close_store;
-    if (!open_scoreboard(inheritance, config))
+    if (!open_scoreboard(inheritance, &master->config))
         goto close_control;
     master->phase = MASTER_STARTING;
     master->pool = pool_create(inheritance);
@@ -188,6 +192,17 @@ static bool open_control(struct inheritance *inheritance, const struct server_co
     const struct control_place place = {config->segment_directory, config->name};
 
     return control_open(&inheritance->control, &place);
+}
+
+/* Before anybody can fill the store. */
+static bool reserve_places(struct master *master)
+{
+    struct store *store = master->inheritance.store;
+    struct shared_store_statistics statistics;
+
+    shared_store_statistics(store, &statistics);
+    return places_choose(&master->config, statistics.limit_bytes) &&
+           places_settle(&master->config, shared_store_reserve_places(store, places_needed(&master->config)));
 }
 
 static bool open_scoreboard(struct inheritance *inheritance, const struct server_config *config)

@@ -60,7 +60,7 @@ struct pool *pool_create(const struct inheritance *inheritance)
     (void)madvise(pool, bytes, MADV_DONTFORK);
     pool->inheritance = inheritance;
     pool->worker_max = worker_max;
-    pool->last_birth = clock_monotonic_ns(); /* different from those that an earlier server left in the store */
+    pool->last_birth = clock_monotonic_ns();
     pool->deaths.free_failures = FREE_DEATHS;
     ENSURE(pool_is_valid(pool));
     return pool;
@@ -155,7 +155,7 @@ static bool fork_worker(struct pool *pool)
     scoreboard_enroll(scoreboard, number, birth);
     pid = inheritance_fork(inheritance, "hauskv-worker");
     if (pid == 0)
-        worker_run(inheritance, number, birth);
+        worker_run(inheritance, number);
     if (pid < 0) {
         if (pool->forks.failures == 0)
             diagnostic_warning("Cannot fork a worker, going on with %u of them: %s", pool->count, strerror(errno));

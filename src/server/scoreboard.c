@@ -27,7 +27,8 @@ static uint64_t bit_of(unsigned number)
 int scoreboard_create(struct scoreboard *scoreboard, unsigned worker_max, unsigned client_max)
 {
     size_t lines_offset = sizeof(struct scoreboard_common);
-    size_t spare_offset = lines_offset + worker_max * sizeof(struct scoreboard_line);
+    size_t counts_offset = lines_offset + worker_max * sizeof(struct scoreboard_line);
+    size_t spare_offset = counts_offset + worker_max * sizeof(struct scoreboard_counts);
     size_t seats_offset;
     unsigned char *base;
 
@@ -41,6 +42,7 @@ int scoreboard_create(struct scoreboard *scoreboard, unsigned worker_max, unsign
         return errno;
     scoreboard->common = (struct scoreboard_common *)(void *)base;
     scoreboard->lines = (struct scoreboard_line *)(void *)(base + lines_offset);
+    scoreboard->counts = (struct scoreboard_counts *)(void *)(base + counts_offset);
     scoreboard->spare = (_Atomic uint64_t *)(void *)(base + spare_offset);
     scoreboard->seats = (_Atomic uint32_t *)(void *)(base + seats_offset);
     return 0;
@@ -61,6 +63,14 @@ void scoreboard_enroll(const struct scoreboard *scoreboard, unsigned number, uin
     (void)scoreboard_spare_join(scoreboard, number);
 }
 
+static void roll_back_open(struct session_counters *counters)
+{
+    uint64_t open = atomic_load_explicit(&counters->transactions_open, memory_order_relaxed);
+
+    session_counter_add(&counters->transactions_rolled_back, open);
+    session_counter_add(&counters->transactions_open, (uint64_t)0 - open);
+}
+
 void scoreboard_discharge(const struct scoreboard *scoreboard, unsigned number)
 {
     struct scoreboard_line *line = &scoreboard->lines[number];
@@ -75,6 +85,7 @@ void scoreboard_discharge(const struct scoreboard *scoreboard, unsigned number)
         if (atomic_load(&scoreboard->common->control_seats[seat]) == number + 1)
             scoreboard_control_leave(scoreboard, seat);
     }
+    roll_back_open(&scoreboard->counts[number].session);
     atomic_store(&line->pid, 0);
     atomic_store(&line->is_up, 0);
     atomic_store(&line->birth, 0);
@@ -160,11 +171,6 @@ void scoreboard_control_leave(const struct scoreboard *scoreboard, unsigned seat
 {
     REQUIRE(seat < SCOREBOARD_CONTROLS_MAX);
     atomic_store(&scoreboard->common->control_seats[seat], 0);
-}
-
-bool scoreboard_is_living(const struct scoreboard *scoreboard, unsigned number, uint64_t birth)
-{
-    return birth != 0 && number < scoreboard->worker_max && atomic_load(&scoreboard->lines[number].birth) == birth;
 }
 
 void scoreboard_sum(const struct scoreboard *scoreboard, struct scoreboard_sums *sums)

@@ -1,4 +1,4 @@
-/* The counters of all workers, and the object that STATS answers. */
+/* What all workers counted, and the object that STATS answers. */
 #include "server/statistics.h"
 
 #include <string.h>
@@ -8,16 +8,6 @@
 #include "protocol/command.h"
 #include "store/shared_store.h"
 
-_Static_assert(sizeof(struct worker_counters) <= SHARED_STORE_COUNTERS_BYTES_MAX, "a place in the store has room");
-
-/* What visit works on. */
-struct summing {
-    const struct scoreboard *scoreboard;
-    struct session_counters *sum;
-};
-
-static void add_up(void *context, const void *counters);
-static void roll_back_open(struct session_counters *counters);
 static void write_workers(const struct scoreboard_sums *sums, struct json_writer *writer);
 static void write_memory(const struct shared_store_statistics *store, struct json_writer *writer);
 static void write_transactions(const struct session_counters *sum, struct json_writer *writer);
@@ -25,45 +15,11 @@ static void write_commands(const struct session_counters *sum, struct json_write
 static void write_errors(const struct session_counters *sum, struct json_writer *writer);
 static void write_table(const struct shared_store_statistics *store, struct json_writer *writer);
 
-struct worker_counters *worker_counters_take(struct store_session *session, unsigned number, uint64_t birth)
+static void sum_counts(const struct scoreboard *scoreboard, struct session_counters *sum)
 {
-    struct worker_counters *counters = shared_store_session_counters(session, sizeof *counters);
-
-    roll_back_open(&counters->session);
-    atomic_store(&counters->number, number);
-    atomic_store(&counters->birth, birth);
-    return counters;
-}
-
-void worker_counters_sum(const struct inheritance *inheritance, struct session_counters *sum)
-{
-    struct summing summing = {&inheritance->scoreboard, sum};
-
     memset(sum, 0, sizeof *sum);
-    shared_store_counters_each(inheritance->store, add_up, &summing);
-}
-
-static void add_up(void *context, const void *counters)
-{
-    const struct summing *summing = context;
-    const struct worker_counters *of_worker = counters;
-    uint64_t birth = atomic_load(&of_worker->birth);
-    unsigned number = (unsigned)atomic_load(&of_worker->number);
-    struct session_counters copy;
-
-    memset(&copy, 0, sizeof copy);
-    session_counters_sum(&copy, &of_worker->session);
-    if (!scoreboard_is_living(summing->scoreboard, number, birth))
-        roll_back_open(&copy);
-    session_counters_sum(summing->sum, &copy);
-}
-
-static void roll_back_open(struct session_counters *counters)
-{
-    uint64_t open = atomic_load_explicit(&counters->transactions_open, memory_order_relaxed);
-
-    session_counter_add(&counters->transactions_rolled_back, open);
-    session_counter_add(&counters->transactions_open, (uint64_t)0 - open);
+    for (unsigned number = 0; number < scoreboard->worker_max; number++)
+        session_counters_sum(sum, &scoreboard->counts[number].session);
 }
 
 static uint64_t get(const session_counter *counter)
@@ -91,7 +47,7 @@ void statistics_write(void *context, struct json_writer *writer)
     struct shared_store_statistics store;
 
     scoreboard_sum(&inheritance->scoreboard, &sums);
-    worker_counters_sum(inheritance, &counters);
+    sum_counts(&inheritance->scoreboard, &counters);
     shared_store_statistics(inheritance->store, &store);
 
     json_object_begin(writer);

@@ -4,14 +4,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "store/shared_store.h"
 #include "worker_internal.h"
 
-static bool prepare(struct worker *worker, uint64_t birth);
+#define NO_PLACE_SILENCE_MS 60000u
+
+static bool prepare(struct worker *worker);
+static void leave_place(const struct worker *worker);
 static void come_up(const struct worker *worker);
 
-void worker_run(const struct inheritance *inheritance, unsigned number, uint64_t birth)
+void worker_run(const struct inheritance *inheritance, unsigned number)
 {
     struct worker worker = {
         .inheritance = inheritance,
@@ -22,20 +26,19 @@ void worker_run(const struct inheritance *inheritance, unsigned number, uint64_t
     int descriptor;
 
     worker_signals_init();
-    if (!prepare(&worker, birth))
+    if (!prepare(&worker))
         _exit(WORKER_FAILED);
     come_up(&worker);
     while ((descriptor = worker_wait(&worker, &peer)) >= 0)
         worker_serve(&worker, descriptor, &peer);
 
-    store_session_close(worker.store_session);
+    leave_place(&worker);
     _exit(WORKER_DONE);
 }
 
-static bool prepare(struct worker *worker, uint64_t birth)
+static bool prepare(struct worker *worker)
 {
     const struct sched_param no_priority = {0};
-    enum status status;
 
     atomic_store(&worker->line->pid, getpid());
     /* One wakeup per request is the price of a process per connection; as a batch job it comes cheaper, and it is no
@@ -43,16 +46,38 @@ static bool prepare(struct worker *worker, uint64_t birth)
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
     shared_store_count_deaths(worker->inheritance->store);
     shared_store_expect_place(worker->inheritance->store, worker->number);
-    status = store_session_open(worker->inheritance->store, &worker->store_session);
-    if (status != STATUS_OK) {
-        diagnostic_error("A worker found no place in the store: %s", status_message(status));
-        return false;
-    }
-    worker->counters = worker_counters_take(worker->store_session, worker->number, birth);
+    worker->counters = &worker->inheritance->scoreboard.counts[worker->number].session;
+    (void)worker_has_place(worker);
     if (worker_wait_init(worker))
         return true;
     diagnostic_error("A worker cannot wait for connections: %s", strerror(errno));
-    store_session_close(worker->store_session);
+    leave_place(worker);
+    return false;
+}
+
+static void leave_place(const struct worker *worker)
+{
+    if (worker->store_session != NULL)
+        store_session_close(worker->store_session);
+}
+
+bool worker_has_place(struct worker *worker)
+{
+    struct scoreboard_common *common = worker->inheritance->scoreboard.common;
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t said_ms = atomic_load(&common->no_place_said_ms);
+    enum status status;
+
+    if (worker->store_session != NULL)
+        return true;
+    status = store_session_open(worker->inheritance->store, &worker->store_session);
+    if (status == STATUS_OK)
+        return true;
+    worker->store_session = NULL;
+    /* One of those who find none says so for all. */
+    if ((said_ms == 0 || now_ms - said_ms >= NO_PLACE_SILENCE_MS) &&
+        atomic_compare_exchange_strong(&common->no_place_said_ms, &said_ms, now_ms))
+        diagnostic_error("A worker found no place in the store, so it refuses its clients: %s", status_message(status));
     return false;
 }
 

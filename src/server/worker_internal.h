@@ -13,8 +13,8 @@ struct worker {
     const struct inheritance *inheritance;
     unsigned number;
     struct scoreboard_line *line;
-    struct store_session *store_session;
-    struct worker_counters *counters;
+    struct store_session *store_session; /* NULL: there was no place */
+    struct session_counters *counters;
     int epoll;
     bool is_watching;    /* the listening sockets, with it */
     bool is_control;     /* the connection that was accepted last came by the control socket */
@@ -41,6 +41,9 @@ void worker_signals_end_serving(void);
 bool worker_wait_init(struct worker *worker);
 /* Waits for a connection and accepts it; -1: the worker is to go. */
 int worker_wait(struct worker *worker, struct address *peer);
+
+/* Whether it has a place in the store, or finds one now; if not, the operator is told now and then. */
+bool worker_has_place(struct worker *worker);
 
 /* Serves or refuses the connection, a client's or a control connection, and closes it. */
 void worker_serve(struct worker *worker, int descriptor, const struct address *peer);

@@ -13,9 +13,9 @@
 #include "worker_internal.h"
 
 static void serve_client(struct worker *worker, int descriptor);
-static void serve_control(const struct worker *worker, int descriptor);
+static void serve_control(struct worker *worker, int descriptor);
 static void serve(struct worker *worker, int descriptor);
-static void refuse(struct worker *worker, int descriptor);
+static void refuse(struct worker *worker, int descriptor, bool has_place);
 static void name_connection(const struct worker *worker, int descriptor, const struct address *peer);
 static void tell_end(enum connection_end end, int error, const struct server_config *config);
 
@@ -40,19 +40,21 @@ void worker_serve(struct worker *worker, int descriptor, const struct address *p
 static void serve_client(struct worker *worker, int descriptor)
 {
     const struct scoreboard *scoreboard = &worker->inheritance->scoreboard;
+    bool has_place = worker_has_place(worker);
     unsigned seat;
 
-    if (scoreboard_seat_take(scoreboard, worker->number, &seat)) {
+    if (has_place && scoreboard_seat_take(scoreboard, worker->number, &seat)) {
         serve(worker, descriptor);
         scoreboard_seat_leave(scoreboard, seat); /* before the client sees the end, and perhaps comes again */
     } else {
-        refuse(worker, descriptor);
+        refuse(worker, descriptor, has_place);
     }
 }
 
-static void serve_control(const struct worker *worker, int descriptor)
+static void serve_control(struct worker *worker, int descriptor)
 {
     const struct scoreboard *scoreboard = &worker->inheritance->scoreboard;
+    bool has_place = worker_has_place(worker);
     struct control_service service = {
         .inheritance = worker->inheritance,
         .session = worker->store_session,
@@ -61,7 +63,7 @@ static void serve_control(const struct worker *worker, int descriptor)
     };
     unsigned seat = 0;
 
-    service.is_refused = !scoreboard_control_take(scoreboard, worker->number, &seat);
+    service.is_refused = !has_place || !scoreboard_control_take(scoreboard, worker->number, &seat);
     worker_signals_begin_serving(descriptor);
     control_serve(&service);
     worker_signals_end_serving();
@@ -77,7 +79,7 @@ static struct session_config session_config_of(const struct worker *worker)
         .store = inheritance->store,
         .store_session = worker->store_session,
         .last_transaction_id = &inheritance->scoreboard.common->last_transaction_id,
-        .counters = &worker->counters->session,
+        .counters = worker->counters,
         .isolation = inheritance->config->isolation,
         .command_bytes_max = inheritance->config->command_bytes_max,
         .lock_timeout_ms = inheritance->config->lock_timeout_ms,
@@ -115,18 +117,21 @@ static void serve(struct worker *worker, int descriptor)
 }
 
 /* Its time is limited, so that those who are not served cost little. */
-static void refuse(struct worker *worker, int descriptor)
+static void refuse(struct worker *worker, int descriptor, bool has_place)
 {
     struct buffer output;
     struct message message;
 
     atomic_fetch_add(&worker->line->refused, 1);
-    session_counter_add(&worker->counters->session.errors[STATUS_TOO_MANY_CLIENTS], 1);
+    session_counter_add(&worker->counters->errors[STATUS_TOO_MANY_CLIENTS], 1);
     diagnostic_debug("refused: too many clients");
     buffer_init(&output);
     message_init(&message);
-    message_add(&message, "Too many clients: the limit is %u (--max-clients)",
-                worker->inheritance->config->clients_max);
+    if (has_place)
+        message_add(&message, "Too many clients: the limit is %u (--max-clients)",
+                    worker->inheritance->config->clients_max);
+    else
+        message_add(&message, "Too many clients: the store has no place for another");
     reply_error(&output, worker->inheritance->config->dialect, STATUS_TOO_MANY_CLIENTS, message_bytes(&message));
     if (!output.failed)
         (void)send(descriptor, output.data, output.size, MSG_NOSIGNAL | MSG_DONTWAIT);

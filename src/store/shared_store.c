@@ -10,7 +10,8 @@
 
 _Static_assert(STORE_KEY_BYTES_MAX == KEY_BYTES_MAX, "the interface promises what the table takes");
 _Static_assert(STORE_TRANSACTIONS_MAX == TRANSACTION_COUNT_MAX, "the interface promises what a slot takes");
-_Static_assert(SHARED_STORE_COUNTERS_BYTES_MAX == SLOT_COUNTERS_BYTES, "the interface promises what a slot has");
+_Static_assert(SHARED_STORE_PLACES_MAX == SLOT_COUNT_MAX || CHUNK_BYTES < 16384, "the interface promises what there is");
+_Static_assert(SHARED_STORE_PLACE_BYTES == CHUNK_BYTES / SLOTS_PER_BLOCK, "the interface tells what it takes");
 _Static_assert(SHARED_STORE_REASON_BYTES == SEGMENT_REASON_BYTES, "a reason fits");
 _Static_assert(STORE_COPY_BYTES >= VALUE_COPIED_BYTES_MAX, "the interface promises room for what is copied");
 _Static_assert(STORE_SINGLE == TRANSACTION_SINGLE, "the same name for no transaction");
@@ -334,6 +335,11 @@ bool shared_store_expire(struct store_session *session, store_transaction transa
     return transaction_expire(participant->engine, participant->slot_number, transaction - 1, UINT64_MAX);
 }
 
+struct process_slot *shared_store_session_slot(const struct store_session *session)
+{
+    return participant_of(session)->slot;
+}
+
 struct engine *shared_store_engine(struct store *store)
 {
     return shared(store)->engine;
@@ -375,22 +381,6 @@ void shared_store_statistics(struct store *store, struct shared_store_statistics
     statistics->load_factor = places == 0 ? 0 : (double)entries / (double)places;
 }
 
-void *shared_store_session_counters(struct store_session *session, size_t bytes)
-{
-    REQUIRE(bytes <= SHARED_STORE_COUNTERS_BYTES_MAX);
-    return participant_of(session)->slot->counters;
-}
-
-void shared_store_counters_each(struct store *store, void (*visit)(void *context, const void *counters),
-                                void *context)
-{
-    const struct segment *segment = engine_of(store)->segment;
-    unsigned count = process_slot_count(segment);
-
-    for (unsigned number = 0; number < count; number++)
-        visit(context, process_slot_at(segment, number)->counters);
-}
-
 unsigned shared_store_expire_idle(struct store *store, uint64_t idle_ms)
 {
     uint64_t now_ms = clock_monotonic_ms();
@@ -420,6 +410,11 @@ unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max)
             pids[count++] = (pid_t)atomic_load(&slot->pid);
     }
     return count;
+}
+
+unsigned shared_store_reserve_places(struct store *store, unsigned places)
+{
+    return engine_reserve_slots(shared(store)->engine, places);
 }
 
 void shared_store_expect_place(struct store *store, unsigned number)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "segment/process_table.h"
+
 enum status engine_create(const struct engine_options *options, struct engine **result,
                           char reason[SEGMENT_REASON_BYTES])
 {
@@ -40,6 +42,16 @@ remove_segment:
 free_engine:
     free(engine);
     return status;
+}
+
+unsigned engine_reserve_slots(struct engine *engine, unsigned slots)
+{
+    unsigned reserved = process_table_reserve(engine->segment, slots);
+
+    /* Old versions may have the memory; a chunk of blocks that is emptied by half is none. */
+    while (reserved < slots && engine_clean(engine) > 0)
+        reserved = process_table_reserve(engine->segment, slots);
+    return reserved;
 }
 
 void engine_detach(struct engine *engine)

@@ -28,7 +28,8 @@ static struct transaction *transaction_of(struct participant *participant, unsig
 
 /* --- participants --- */
 
-/* A new block of slots needs a chunk; memory that old versions hold for a moment is no reason to turn somebody away. */
+/* A new block of slots needs a chunk, unless a server reserved it; memory that old versions hold for a moment is no reason
+ * to turn somebody away. But nobody's transaction is ended for it. */
 static enum status slot_take(struct engine *engine, unsigned *number)
 {
     unsigned attempt = 1;
@@ -44,7 +45,7 @@ static enum status slot_take(struct engine *engine, unsigned *number)
         }
         if (claim == SLOT_INHERITED)
             process_slot_abandon(engine->segment, *number);
-        else if (attempt++ == MEMORY_ATTEMPTS_MAX || !engine_reclaim(engine))
+        else if (attempt++ == MEMORY_ATTEMPTS_MAX || engine_clean(engine) == 0)
             return STATUS_TOO_MANY_CLIENTS;
     }
 }

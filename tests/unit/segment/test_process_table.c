@@ -292,6 +292,85 @@ WHOLE_TEST(process_table, a_block_that_was_added_by_half_is_freed)
     cr_assert_eq(segment_chunks_used(segment), 1);
 }
 
+/* --- slots in reserve --- */
+
+#define RESERVED_BLOCKS 3u
+#define RESERVED_SLOTS ((unsigned)SLOTS_PER_BLOCK * RESERVED_BLOCKS)
+
+static void take_all_chunks(void)
+{
+    while (!chunk_ref_is_none(chunk_claim(segment, CHUNK_LOG, 0, 0)))
+        ;
+}
+
+WHOLE_TEST(process_table, slots_in_reserve_are_had_however_full_it_is)
+{
+    unsigned number;
+
+    cr_assert_eq(process_table_reserve(segment, RESERVED_SLOTS - 1), RESERVED_SLOTS);
+    cr_assert_eq(process_slot_count(segment), 0, "they are put to use when they are needed");
+    take_all_chunks();
+
+    for (unsigned i = 0; i < RESERVED_SLOTS; i++)
+        cr_assert_eq(claimed(), i);
+    cr_assert_eq(process_slot_claim(segment, &number), SLOT_NONE);
+}
+
+WHOLE_TEST(process_table, reserving_again_takes_what_is_missing)
+{
+    cr_assert_eq(process_table_reserve(segment, 1), SLOTS_PER_BLOCK);
+    (void)claimed();
+    cr_assert_eq(process_table_reserve(segment, RESERVED_SLOTS), RESERVED_SLOTS);
+    cr_assert_eq(process_table_reserve(segment, 1), RESERVED_SLOTS);
+
+    cr_assert_eq(segment_chunks_used(segment), RESERVED_BLOCKS);
+}
+
+WHOLE_TEST(process_table, reserving_tells_how_many_there_is_memory_for)
+{
+    take_all_chunks();
+    chunk_release(segment, (struct chunk_ref){1});
+    chunk_release(segment, (struct chunk_ref){2});
+
+    cr_assert_eq(process_table_reserve(segment, RESERVED_SLOTS), SLOTS_PER_BLOCK * 2);
+}
+
+WHOLE_TEST(process_table, no_more_slots_are_reserved_than_there_can_be)
+{
+    struct segment *large = segment_of_chunks(SEGMENT_SLOT_BLOCKS_MAX + 8);
+
+    cr_assert_eq(process_table_reserve(large, SLOT_COUNT_MAX + 1), SLOT_COUNT_MAX);
+    segment_detach(large);
+}
+
+/* As the reserve does, its chunk has no entry. */
+static int dies_adding_the_first_block(void *context)
+{
+    (void)context;
+    return robust_mutex_lock(&segment->header->slots_mutex) != MUTEX_LOCKED;
+}
+
+WHOLE_TEST(process_table, the_reserve_outlives_who_dies_adding_a_block)
+{
+    cr_assert_eq(process_table_reserve(segment, RESERVED_SLOTS), RESERVED_SLOTS);
+    cr_assert_eq(process_run(dies_adding_the_first_block, NULL), 0);
+    process_table_tidy(segment);
+
+    cr_assert_eq(segment_chunks_used(segment), RESERVED_BLOCKS);
+    cr_assert_eq(process_run(dies_adding_the_first_block, NULL), 0);
+    cr_assert_eq(claimed(), 0);
+    cr_assert_eq(segment_chunks_used(segment), RESERVED_BLOCKS);
+}
+
+WHOLE_TEST(process_table, a_restart_gives_the_reserve_back)
+{
+    cr_assert_eq(process_table_reserve(segment, RESERVED_SLOTS), RESERVED_SLOTS);
+    process_slot_release(segment, claimed());
+    process_table_reset_locks(segment);
+
+    cr_assert_eq(segment_chunks_used(segment), 1);
+}
+
 /* --- redo entries --- */
 
 static struct chunk_ref redo_chunk_behind(struct chunk_ref last)

@@ -121,13 +121,13 @@ Test(config_value, a_command_is_at_most_what_the_store_takes_as_a_value)
 Test(config_value, numbers_have_limits)
 {
     cr_assert_accepted(flag_says("max-clients", "1"));
-    cr_assert_accepted(flag_says("max-clients", "60000"));
-    cr_assert_eq(config.clients_max, 60000);
+    cr_assert_accepted(flag_says("max-clients", "16000"));
+    cr_assert_eq(config.clients_max, 16000);
     cr_assert_reason(flag_says("max-clients", "0"), "--max-clients: '0' is less than 1");
-    cr_assert_reason(flag_says("max-clients", "60001"), "--max-clients: '60001' is more than 60000");
-    cr_assert_reason(flag_says("max-clients", "4294967297"), "--max-clients: '4294967297' is more than 60000");
+    cr_assert_reason(flag_says("max-clients", "16001"), "--max-clients: '16001' is more than 16000");
+    cr_assert_reason(flag_says("max-clients", "4294967297"), "--max-clients: '4294967297' is more than 16000");
     cr_assert_reason(flag_says("max-clients", "18446744073709551617"),
-                     "--max-clients: '18446744073709551617' is more than 60000");
+                     "--max-clients: '18446744073709551617' is more than 16000");
     cr_assert_reason(flag_says("max-clients", "1k"), "--max-clients: '1k' is not a number");
     cr_assert_reason(flag_says("max-clients", "-1"), "--max-clients: '-1' is not a number");
     cr_assert_reason(flag_says("min-spare", "0"), "--min-spare: '0' is less than 1");

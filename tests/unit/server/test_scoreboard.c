@@ -33,7 +33,6 @@ Test(scoreboard, is_empty_at_the_beginning)
     cr_assert_eq(sums().workers, 0);
     cr_assert_eq(sums().spare, 0);
     cr_assert_eq(sums().open, 0);
-    cr_assert_not(scoreboard_is_living(&board, 0, 0), "nobody was never born");
 }
 
 Test(scoreboard, lines_do_not_share_cache_lines)
@@ -47,10 +46,7 @@ Test(scoreboard, worker_counts_as_spare_from_before_its_birth)
     scoreboard_enroll(&board, 129, 7);
 
     cr_assert(scoreboard_is_spare(&board, 129));
-    cr_assert(scoreboard_is_living(&board, 129, 7));
-    cr_assert_not(scoreboard_is_living(&board, 129, 8));
-    cr_assert_not(scoreboard_is_living(&board, 128, 7));
-    cr_assert_not(scoreboard_is_living(&board, WORKERS, 7));
+    cr_assert_eq(atomic_load(&board.lines[129].birth), 7);
     cr_assert_eq(sums().workers, 1);
 }
 
@@ -114,13 +110,31 @@ Test(scoreboard, dead_worker_loses_its_seat_and_keeps_its_totals)
 
     scoreboard_discharge(&board, 4);
 
-    cr_assert_not(scoreboard_is_living(&board, 4, 1));
+    cr_assert_eq(atomic_load(&board.lines[4].birth), 0);
     cr_assert_eq(sums().workers, 1);
     cr_assert_eq(sums().spare, 0);
     cr_assert_eq(sums().open, 1);
     cr_assert_eq(sums().accepted, 3);
     cr_assert_eq(sums().refused, 2);
     cr_assert_eq(sums().finished, 1);
+}
+
+Test(scoreboard, what_a_dead_worker_had_open_counts_as_rolled_back)
+{
+    struct session_counters *counts = &board.counts[4].session;
+
+    scoreboard_enroll(&board, 4, 1);
+    session_counter_add(&counts->transactions_started, 5);
+    session_counter_add(&counts->transactions_open, 3);
+    session_counter_add(&counts->transactions_rolled_back, 2);
+    session_counter_add(&counts->commands[VERB_TOTAL - 1], 7);
+
+    scoreboard_discharge(&board, 4);
+
+    cr_assert_eq(atomic_load(&counts->transactions_started), 5);
+    cr_assert_eq(atomic_load(&counts->transactions_open), 0);
+    cr_assert_eq(atomic_load(&counts->transactions_rolled_back), 5);
+    cr_assert_eq(atomic_load(&counts->commands[VERB_TOTAL - 1]), 7);
 }
 
 static int take_seats_for_ever(void *context)

@@ -267,6 +267,26 @@ WHOLE_TEST(horizon, who_pins_nothing_old_is_not_expired_for_memory)
     cr_assert_not(is_expired(reader));
 }
 
+/* Neither for a place among the processes. */
+WHOLE_TEST(horizon, who_comes_in_expires_nobody)
+{
+    struct participant *other;
+    unsigned reader;
+
+    assert_system_runs_long_enough();
+    put(me, TRANSACTION_SINGLE, "k", "v");
+    reader = begun(me);
+    has_been_idle_for_long(reader);
+    overwrite("k", 1);
+    for (size_t i = 1; i < SLOTS_PER_BLOCK; i++)
+        (void)a_participant();
+    (void)leave_no_chunk_free();
+
+    cr_assert_eq(participant_open(engine, &other), STATUS_TOO_MANY_CLIENTS);
+    cr_assert_not(is_expired(reader));
+    transaction_rollback(me, reader);
+}
+
 WHOLE_TEST(horizon, a_log_finds_memory_of_the_past_too)
 {
     size_t size = (size_t)engine->segment->chunk_count * CHUNK_BYTES / 2;
