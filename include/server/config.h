@@ -46,7 +46,7 @@
 #define CONFIG_FILE_BYTES_MAX ((size_t)1 << 20)
 #define CONFIG_REASON_BYTES 1024u
 #define CONFIG_CLIENTS_MAX 16000u
-#define CONFIG_PROCESSES_MAX 16360u /* clients and spare workers together: what has a place in the store */
+#define CONFIG_PROCESSES_MAX 16368u /* clients and spare workers together: what has a place in the store */
 
 #define CONFIG_MEMORY_BYTES_MIN ((size_t)1 << 20)
 #define CONFIG_MEMORY_BYTES_MAX ((size_t)64 << 30)

@@ -12,7 +12,7 @@
 #define MEBIBYTE ((uint64_t)1 << 20)
 
 /* Besides the workers': places that cannot be used again, for what a dead process left in them needs a damaged shard. */
-#define PLACES_BESIDE_WORKERS 16u
+#define PLACES_BESIDE_WORKERS 12u
 
 /* Of the memory: a default gives way, an order may go further. */
 #define SHARE_BY_DEFAULT 8u

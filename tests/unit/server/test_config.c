@@ -292,9 +292,9 @@ Test(config, spares_are_ordered_and_a_default_gives_way)
 
 Test(config, no_more_processes_are_wanted_than_there_can_be)
 {
-    load(FLAGS("--max-clients", "16000", "--min-spare", "360"), NO_ENVIRONMENT);
-    cr_assert_refused(FLAGS("--max-clients", "16000", "--min-spare", "361"), NO_ENVIRONMENT,
-                      "hauskv-server: --max-clients: 16000 and min-spare, 361, are more than the 16360 processes that there "
+    load(FLAGS("--max-clients", "16000", "--min-spare", "368"), NO_ENVIRONMENT);
+    cr_assert_refused(FLAGS("--max-clients", "16000", "--min-spare", "369"), NO_ENVIRONMENT,
+                      "hauskv-server: --max-clients: 16000 and min-spare, 369, are more than the 16368 processes that there "
                       "can be; try --help");
     cr_assert_refused(FLAGS("--max-clients", "60000"), NO_ENVIRONMENT,
                       "hauskv-server: --max-clients: '60000' is more than 16000; try --help");
