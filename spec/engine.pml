@@ -9,9 +9,9 @@
  *
  * Settings: SLOTS and WORKER_0.. (workloads of engine_script.pml), DEATHS=n, HORIZON=n (a housekeeper that advances the
  * horizon step by step and cleans, n times), HORIZON_IN_COMMIT (at once, beside each clean-up), EXPIRY=n (transactions
- * that may be expired), SCARCE=n (commits that find no memory at first), SET_ASIDE (an heir may set its shard aside),
- * REUSE (commits take the blocks of what is over before their commit point, recipe G'), WATCH=p (only property p is
- * looked at). */
+ * that may be expired), AGE=n (how often it is said, of a RUNNING transaction too, that its snapshot is too old; needs
+ * EXPIRY), SCARCE=n (commits that find no memory at first), SET_ASIDE (an heir may set its shard aside), REUSE (commits
+ * take the blocks of what is over before their commit point, recipe G'), WATCH=p (only property p is looked at). */
 
 /* --- sizes --- */
 #ifndef SLOTS
@@ -100,6 +100,9 @@ byte pin[PLACES];
 #ifdef EXPIRY
 byte state[PLACES];
 byte sequence[PLACES];                    /* the other half of the state word */
+#ifdef AGE
+byte snapshots_ended_before;              /* whoever has an older snapshot ends its transaction itself; only raised */
+#endif
 #endif
 #ifdef FLAW_ONE_PIN_BY_CAS
 #define FLAW_ONE_PIN
@@ -125,6 +128,9 @@ byte acknowledged;                        /* the newest commit that a client was
 byte finished;                            /* a set of processes */
 #ifdef EXPIRY
 byte expiries;
+#ifdef AGE
+byte ages;
+#endif
 #endif
 #ifdef SCARCE
 byte scarcities;

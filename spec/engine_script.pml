@@ -404,6 +404,19 @@ inline transaction_expire() {
         place = place_; word = state[place]; number = sequence[place] \
     }
 
+/* A snapshot that somebody waits for is too old, and its owner is inside a command: only the owner may end that. Which
+ * snapshot is too old is a matter of time, so it may be any. */
+#ifdef AGE
+#define MAY_AGE(place_) \
+    :: d_step { \
+        ages < AGE && state[place_] == RUNNING && pin[place_] != EVERYTHING && pin[place_] != INFINITE && \
+            snapshots_ended_before <= pin[place_] -> \
+        snapshots_ended_before = pin[place_] + 1; ages++ \
+    }
+#else
+#define MAY_AGE(place_)
+#endif
+
 proctype expirer() {
     byte place, word, number;
 #ifdef FLAW_ONE_PIN
@@ -413,13 +426,22 @@ proctype expirer() {
 end:
     if
     MAY_EXPIRE(place_of(0, 0))
+    MAY_AGE(place_of(0, 0))
 #if TRANSACTIONS > 1
     MAY_EXPIRE(place_of(0, 1))
+    MAY_AGE(place_of(0, 1))
 #endif
 #if SLOTS > 1
     MAY_EXPIRE(place_of(1, 0))
+    MAY_AGE(place_of(1, 0))
 #endif
     fi;
+#ifdef AGE
+    if
+    :: word == FREE -> goto end
+    :: else
+    fi;
+#endif
     transaction_expire();
     goto end
 }

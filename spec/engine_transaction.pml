@@ -238,19 +238,39 @@ inline pin_store(place_, pin_) {
 }
 
 /* IDLE to RUNNING by CAS; into ok. */
+#ifdef FLAW_ENTERS_WHAT_IT_ENDED
+#define may_enter(place_) (state[place_] != FREE)
+#else
+#define may_enter(place_) (state[place_] == IDLE)
+#endif
+
 inline transaction_enter(place_) {
 #ifdef EXPIRY
     d_step {
-        ok = (state[place_] == IDLE);
+        ok = may_enter(place_);
         state[place_] = (ok -> RUNNING : state[place_])
     }
+#ifdef FLAW_ENDS_BEFORE_ITS_COMMAND
+    ;
+    d_step {
+        state[place_] = (ok && pin[place_] < snapshots_ended_before -> EXPIRED : state[place_])
+    }
+#endif
 #else
     ok = 1
 #endif
 }
 
+/* RUNNING to IDLE, or to EXPIRED where others need what this snapshot holds back: the owner itself may do that. */
 inline transaction_leave(place_) {
-#ifdef EXPIRY
+#if defined(AGE) && !defined(FLAW_ENDS_BEFORE_ITS_COMMAND)
+    ok = (pin[place_] < snapshots_ended_before);
+    d_step {
+        sequence[place_]++;
+        state[place_] = (ok -> EXPIRED : IDLE);
+        ok = 0
+    }
+#elif defined(EXPIRY)
     d_step {
         sequence[place_]++;
         state[place_] = IDLE
