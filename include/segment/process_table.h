@@ -27,7 +27,7 @@ enum transaction_state {
     TRANSACTION_FREE,
     TRANSACTION_IDLE,    /* open, its owner is between two commands */
     TRANSACTION_RUNNING, /* its owner is inside a command */
-    TRANSACTION_EXPIRED  /* somebody ended it; its pin counts no more */
+    TRANSACTION_EXPIRED  /* somebody ended it, or its owner because others need what it pinned; its pin counts no more */
 };
 
 /* What others may see of an open transaction. */

@@ -90,6 +90,10 @@ struct segment_header {
     /* Every present and future snapshot is >= horizon. Only grows. */
     _Alignas(64) _Atomic uint64_t horizon;
     _Atomic uint64_t horizon_due; /* the clock at which it is worth looking again */
+    /* Snapshots before these are too old to be waited for, and are to end. They only grow; a restart begins at 0. See
+     * "Old snapshots" in src/transaction/README.md. */
+    _Atomic uint64_t snapshots_old_before;
+    _Atomic uint64_t snapshots_ended_before;
 
     _Alignas(64) _Atomic uint32_t slot_blocks[SEGMENT_SLOT_BLOCKS_MAX];
 

@@ -121,6 +121,7 @@ struct server_config {
     unsigned write_timeout_ms;
     unsigned lock_holder_timeout_ms;
     unsigned lock_timeout_ms;
+    unsigned snapshot_timeout_ms;
     enum isolation isolation;
 
     enum framing framing;

@@ -111,6 +111,9 @@ struct store_operations {
     void (*prefetch)(struct store_session *session, struct bytes key);
     /* Of the session's last ended transaction or single command. */
     struct store_times (*times)(const struct store_session *session);
+    /* After STATUS_TIMEOUT: whether the transaction was ended for its old snapshot, which held back memory that others needed, and
+     * not for having been idle. NULL: this store ends none for that. */
+    bool (*has_ended_snapshot)(const struct store_session *session);
     /* The largest value that this store takes, in bytes. */
     size_t (*value_bytes_max)(const struct store *store);
 };
@@ -189,6 +192,11 @@ static inline void store_rollback(struct store_session *session, store_transacti
 static inline struct store_times store_session_times(const struct store_session *session)
 {
     return session->operations->times(session);
+}
+
+static inline bool store_has_ended_snapshot(const struct store_session *session)
+{
+    return session->operations->has_ended_snapshot != NULL && session->operations->has_ended_snapshot(session);
 }
 
 static inline size_t store_value_bytes_max(const struct store *store)

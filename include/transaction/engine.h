@@ -8,12 +8,15 @@
 
 #include "platform/status.h"
 #include "table/table.h"
+#include "transaction/snapshot_marks.h"
 
 /* A process's private handle; inherited by fork. */
 struct engine {
     struct segment *segment;
     struct table table;
     unsigned lock_timeout_ms; /* how long a command waits for a key; 0: for ever */
+    unsigned snapshot_timeout_ms; /* from when on others need not wait for what a snapshot holds back; 0: never */
+    struct snapshot_marks marks;  /* of a process that calls snapshots_grow_old */
 };
 
 struct engine_options {
@@ -23,6 +26,7 @@ struct engine_options {
     unsigned shard_count;  /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
     bool is_fresh;         /* see segment_options */
     unsigned lock_timeout_ms; /* how long a command waits for a key of a LOCKING transaction; 0: for ever */
+    unsigned snapshot_timeout_ms; /* see engine_reclaim; 0: never */
 };
 
 /* Makes a new, empty engine. The outcomes and the reason are segment_create's. */
@@ -100,11 +104,24 @@ unsigned engine_clean(struct engine *engine);
 unsigned engine_tidy(struct engine *engine);
 
 /* Tries to find memory: raises the horizon and cleans all shards; if that frees nothing, expires the transaction with
- * the oldest pin of those idle over RECLAIM_IDLE_MS, and tries again. Whether anything was freed. The caller holds no lock. */
+ * the oldest pin of those that are idle over RECLAIM_IDLE_MS, or idle at all and with an old snapshot, and tries again. One that
+ * is inside a command and has an old snapshot is ended by its owner, behind that command. Whether anything was freed. The caller
+ * holds no lock. */
 #define RECLAIM_IDLE_MS 10000u
 /* How often a write asks for memory again after some was freed: others may be quicker. */
 #define MEMORY_ATTEMPTS_MAX 8u
 bool engine_reclaim(struct engine *engine);
+
+/* Notes how the clock stands at now_ms (CLOCK_MONOTONIC), and from that which snapshots are old: those that for
+ * snapshot_timeout_ms, or up to an eighth more, have not been the newest. The housekeeper's work; a new one begins to note anew,
+ * so snapshots grow old the later. */
+void snapshots_grow_old(struct engine *engine, uint64_t now_ms);
+
+/* Whether a transaction with this snapshot is to end, as it held back what somebody needed. */
+static inline bool snapshot_is_ended(const struct engine *engine, uint64_t snapshot)
+{
+    return snapshot < atomic_load_explicit(&engine->segment->header->snapshots_ended_before, memory_order_relaxed);
+}
 
 /* Ends the transaction `index` of a slot if it is idle since before idle_before_ms (CLOCK_MONOTONIC): one CAS, and its keys
  * go to who waits for them. Its owner learns of it at its next command. Any process. */

@@ -5,7 +5,8 @@
  * Every function that takes `number` wants that of an open transaction, or
  * TRANSACTION_SINGLE: then the command is a transaction of its own. Besides the
  * outcomes named below, each may answer
- *   STATUS_TIMEOUT      it was expired; only transaction_rollback is left
+ *   STATUS_TIMEOUT      it was expired; only transaction_rollback is left. participant->has_ended_snapshot says whether for its old
+ *                       snapshot
  *   STATUS_LOCK_TIMEOUT a LOCKING transaction has the key for longer than this command may wait
  *   STATUS_DEADLOCK     it would wait for a key whose owner waits, over whatever circle, for this participant
  *   STATUS_UNAVAILABLE  a shard is set aside
@@ -49,6 +50,7 @@ struct participant {
     unsigned slot_number;
     struct transaction_times times;
     struct key_hints hints; /* of transaction_prefetch */
+    bool has_ended_snapshot; /* after STATUS_TIMEOUT */
     struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];

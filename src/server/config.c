@@ -222,7 +222,8 @@ bool config_is_valid(const struct server_config *config)
                      config->idle_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->write_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->lock_holder_timeout_ms <= CONFIG_DURATION_MS_MAX &&
-                     config->lock_timeout_ms <= CONFIG_DURATION_MS_MAX;
+                     config->lock_timeout_ms <= CONFIG_DURATION_MS_MAX &&
+                     config->snapshot_timeout_ms <= CONFIG_DURATION_MS_MAX;
     bool choices_exist = (unsigned)config->isolation < ISOLATION_COUNT &&
                          (unsigned)config->framing < FRAMING_COUNT && (unsigned)config->dialect < DIALECT_COUNT &&
                          (unsigned)config->log_level < DIAGNOSTIC_LEVEL_COUNT;

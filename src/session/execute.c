@@ -110,7 +110,10 @@ static enum status explain(const struct job *job, enum status status)
 {
     if (!message_is_empty(job->message))
         return status;
-    if (status == STATUS_TIMEOUT)
+    if (status == STATUS_TIMEOUT && store_has_ended_snapshot(job->session->config.store_session))
+        message_add(job->message, "The transaction's snapshot was too old, others needed the memory that it held back; it is rolled "
+                                  "back (--snapshot-timeout)");
+    else if (status == STATUS_TIMEOUT)
         message_add(job->message, "The transaction was idle for too long and is rolled back (--transaction-timeout)");
     else if (status == STATUS_LOCK_TIMEOUT || status == STATUS_DEADLOCK)
         explain_lock(job, status, job->request->key);

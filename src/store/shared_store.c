@@ -186,6 +186,11 @@ static struct store_times shared_times(const struct store_session *session)
     return (struct store_times){.snapshot = times->snapshot, .commit = times->commit};
 }
 
+static bool shared_has_ended_snapshot(const struct store_session *session)
+{
+    return participant_of(session)->has_ended_snapshot;
+}
+
 static size_t shared_value_bytes_max(const struct store *store)
 {
     (void)store;
@@ -205,6 +210,7 @@ static const struct store_operations shared_operations = {
     .rollback = shared_rollback,
     .prefetch = shared_prefetch,
     .times = shared_times,
+    .has_ended_snapshot = shared_has_ended_snapshot,
     .value_bytes_max = shared_value_bytes_max,
 };
 
@@ -217,6 +223,7 @@ static struct engine_options engine_options_of(const struct shared_store_options
         .shard_count = options->shard_count,
         .is_fresh = options->is_fresh,
         .lock_timeout_ms = options->lock_timeout_ms,
+        .snapshot_timeout_ms = options->snapshot_timeout_ms,
     };
 }
 
@@ -394,6 +401,7 @@ bool shared_store_tidy(struct store *store)
 
     deaths_forget(shared(store)->engine, &shared(store)->deaths, clock_monotonic_ms());
     (void)key_locks_tidy(shared(store)->engine);
+    snapshots_grow_old(shared(store)->engine, clock_monotonic_ms());
     return engine_tidy(shared(store)->engine) > 0 || has_drained;
 }
 

@@ -75,6 +75,12 @@ void horizon_advance_if_due(struct engine *engine, uint64_t time)
         horizon_advance(engine);
 }
 
+/* Nothing else is stored, so that it does no harm if the owner goes on meanwhile; see recipe E in README.md. */
+static bool word_expire(struct transaction_slot *transaction, uint64_t word)
+{
+    return atomic_compare_exchange_strong(&transaction->state, &word, (word & ~(uint64_t)3u) | TRANSACTION_EXPIRED);
+}
+
 static bool expired_if_idle(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms)
 {
     struct transaction_slot *transaction = &process_slot_at(engine->segment, slot)->transactions[index];
@@ -83,8 +89,7 @@ static bool expired_if_idle(struct engine *engine, unsigned slot, unsigned index
     /* The word's sequence grows whenever its owner comes back to IDLE, so the
      * CAS fails if the time read here is not of this idleness. */
     return state_of(word) == TRANSACTION_IDLE && atomic_load(&transaction->idle_since_ms) < idle_before_ms &&
-           atomic_compare_exchange_strong(&transaction->state, &word,
-                                          (word & ~(uint64_t)3u) | TRANSACTION_EXPIRED);
+           word_expire(transaction, word);
 }
 
 bool transaction_expire(struct engine *engine, unsigned slot, unsigned index, uint64_t idle_before_ms)
@@ -106,30 +111,100 @@ unsigned transactions_expire(struct engine *engine, uint64_t idle_before_ms)
     return expired;
 }
 
-/* Expires the transaction with the oldest pin below the clock among those idle long enough. */
-static bool oldest_idle_expire(struct engine *engine)
+static void raise_to(_Atomic uint64_t *word, uint64_t least)
 {
-    uint64_t now = clock_monotonic_ms();
-    uint64_t idle_before_ms = now > RECLAIM_IDLE_MS ? now - RECLAIM_IDLE_MS : 0;
-    uint64_t oldest = atomic_load(&engine->segment->header->clock);
+    uint64_t value = atomic_load(word);
+
+    while (value < least)
+        if (atomic_compare_exchange_weak(word, &value, least))
+            return;
+}
+
+void snapshots_grow_old(struct engine *engine, uint64_t now_ms)
+{
+    struct segment_header *header = engine->segment->header;
+    unsigned timeout_ms = engine->snapshot_timeout_ms;
+
+    if (timeout_ms == 0)
+        return;
+    snapshot_marks_note(&engine->marks, atomic_load(&header->clock), now_ms, timeout_ms);
+    raise_to(&header->snapshots_old_before, snapshot_marks_clock_before(&engine->marks, now_ms, timeout_ms));
+}
+
+/* An open transaction, as it was seen once. */
+struct sight {
+    struct transaction_slot *transaction;
+    unsigned slot;
+    uint64_t word;
+    uint64_t pin;
+};
+
+static struct sight sight_of(const struct engine *engine, unsigned slot, unsigned index)
+{
+    struct transaction_slot *transaction = &process_slot_at(engine->segment, slot)->transactions[index];
+    struct sight sight = {.transaction = transaction, .slot = slot};
+
+    sight.word = atomic_load(&transaction->state); /* first: while it is the same, so is the rest */
+    sight.pin = atomic_load(&transaction->pin);
+    return sight;
+}
+
+static bool has_old_snapshot(const struct engine *engine, const struct sight *sight)
+{
+    return sight->pin != PIN_EVERYTHING && sight->pin < atomic_load(&engine->segment->header->snapshots_old_before);
+}
+
+/* Whoever is inside a command with an old snapshot ends it behind the command, as nobody else may. */
+static void old_running_end(struct engine *engine)
+{
     unsigned count = process_slot_count(engine->segment);
-    unsigned slot_found = 0;
-    unsigned index_found = SLOT_TRANSACTIONS_MAX;
 
     for (unsigned slot = 0; slot < count; slot++)
         for (unsigned index = 0; index < SLOT_TRANSACTIONS_MAX; index++) {
-            const struct transaction_slot *transaction = &process_slot_at(engine->segment, slot)->transactions[index];
-            uint64_t pin = atomic_load(&transaction->pin);
+            struct sight sight = sight_of(engine, slot, index);
 
-            if (state_of(atomic_load(&transaction->state)) == TRANSACTION_IDLE && pin < oldest &&
-                atomic_load(&transaction->idle_since_ms) < idle_before_ms) {
-                oldest = pin;
-                slot_found = slot;
-                index_found = index;
-            }
+            if (state_of(sight.word) == TRANSACTION_RUNNING && has_old_snapshot(engine, &sight))
+                raise_to(&engine->segment->header->snapshots_ended_before, sight.pin + 1);
         }
-    return index_found < SLOT_TRANSACTIONS_MAX &&
-           transaction_expire(engine, slot_found, index_found, idle_before_ms);
+}
+
+static bool may_expire(const struct engine *engine, const struct sight *sight, uint64_t idle_before_ms)
+{
+    return state_of(sight->word) == TRANSACTION_IDLE &&
+           (atomic_load(&sight->transaction->idle_since_ms) < idle_before_ms || has_old_snapshot(engine, sight));
+}
+
+/* Finds the transaction with the oldest pin below the clock among those that may expire. */
+static bool oldest_find(const struct engine *engine, struct sight *oldest)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t idle_before_ms = now > RECLAIM_IDLE_MS ? now - RECLAIM_IDLE_MS : 0;
+    unsigned count = process_slot_count(engine->segment);
+
+    *oldest = (struct sight){.pin = atomic_load(&engine->segment->header->clock)};
+    for (unsigned slot = 0; slot < count; slot++)
+        for (unsigned index = 0; index < SLOT_TRANSACTIONS_MAX; index++) {
+            struct sight sight = sight_of(engine, slot, index);
+
+            if (sight.pin < oldest->pin && may_expire(engine, &sight, idle_before_ms))
+                *oldest = sight;
+        }
+    return oldest->transaction != NULL;
+}
+
+/* Where the owner was quicker, it finds its snapshot ended behind the command that it is inside of now. */
+static bool oldest_expire(struct engine *engine)
+{
+    struct sight sight;
+
+    if (!oldest_find(engine, &sight))
+        return false;
+    if (has_old_snapshot(engine, &sight))
+        raise_to(&engine->segment->header->snapshots_ended_before, sight.pin + 1);
+    if (!word_expire(sight.transaction, sight.word))
+        return false;
+    key_locks_expire(engine, sight.slot);
+    return true;
 }
 
 static unsigned shards_clean(struct engine *engine, enum status (*acquire)(struct engine *engine, unsigned shard))
@@ -160,7 +235,8 @@ bool engine_reclaim(struct engine *engine)
 {
     if (engine_clean(engine) > 0)
         return true;
-    while (oldest_idle_expire(engine))
+    old_running_end(engine);
+    while (oldest_expire(engine))
         if (engine_clean(engine) > 0)
             return true;
     return false;

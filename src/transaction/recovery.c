@@ -234,6 +234,9 @@ bool segment_repair(struct engine *engine, struct engine_restart *report)
 
     process_table_reset_locks(segment);
     key_locks_rebuild(engine);
+    /* Nobody has a snapshot, so none is old. */
+    atomic_store(&segment->header->snapshots_old_before, 0);
+    atomic_store(&segment->header->snapshots_ended_before, 0);
     for (unsigned number = 0; number < count; number++) {
         const struct commit_record *commit = &process_slot_at(segment, number)->commit;
 

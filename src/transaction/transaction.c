@@ -6,6 +6,7 @@
 
 #include "commit.h"
 #include "platform/clock.h"
+#include "platform/diagnostic.h"
 #include "statement.h"
 #include "transaction/key_lock.h"
 
@@ -84,6 +85,12 @@ void participant_close(struct participant *participant)
 
 /* --- entering and leaving --- */
 
+/* Its snapshot held back memory that others needed. */
+static bool has_ended_snapshot(const struct participant *participant, const struct transaction *transaction)
+{
+    return pins_its_snapshot(transaction) && snapshot_is_ended(participant->engine, transaction->snapshot);
+}
+
 /* IDLE to RUNNING. Fails if somebody made it EXPIRED, or, after a timeout, because it is. */
 static enum status transaction_enter(struct participant *participant, unsigned number)
 {
@@ -91,11 +98,14 @@ static enum status transaction_enter(struct participant *participant, unsigned n
     uint64_t idle = transaction->state_word;
     uint64_t running = (idle & ~(uint64_t)3u) | TRANSACTION_RUNNING;
 
-    return atomic_compare_exchange_strong(&slot_of(participant, number)->state, &idle, running) ? STATUS_OK
-                                                                                               : STATUS_TIMEOUT;
+    if (atomic_compare_exchange_strong(&slot_of(participant, number)->state, &idle, running))
+        return STATUS_OK;
+    participant->has_ended_snapshot = has_ended_snapshot(participant, transaction);
+    return STATUS_TIMEOUT;
 }
 
-/* RUNNING to IDLE, with the next sequence number: whoever looked at the last idleness cannot expire this one. */
+/* RUNNING to IDLE, with the next sequence number: whoever looked at the last idleness cannot expire this one. To EXPIRED where its
+ * snapshot is to end; for transaction_enter it looks as if somebody else had been quicker. */
 static void transaction_leave(struct participant *participant, unsigned number)
 {
     struct transaction *transaction = transaction_of(participant, number);
@@ -103,7 +113,22 @@ static void transaction_leave(struct participant *participant, unsigned number)
 
     transaction->state_word = state_word((transaction->state_word >> 2) + 1, TRANSACTION_IDLE);
     atomic_store_explicit(&slot->idle_since_ms, clock_monotonic_ms(), memory_order_relaxed);
-    atomic_store_explicit(&slot->state, transaction->state_word, memory_order_release);
+    atomic_store_explicit(&slot->state,
+                          has_ended_snapshot(participant, transaction)
+                              ? state_word(transaction->state_word >> 2, TRANSACTION_EXPIRED)
+                              : transaction->state_word,
+                          memory_order_release);
+}
+
+/* For the log, which names the connection. */
+static void ended_snapshot_tell(const struct participant *participant, unsigned number)
+{
+    bool is_expired = (atomic_load(&slot_of(participant, number)->state) & 3u) == TRANSACTION_EXPIRED;
+
+    if (is_expired && has_ended_snapshot(participant, &participant->transactions[number - 1]))
+        diagnostic_info("ended a transaction: its snapshot was older than %u ms and held back memory that others needed "
+                        "(--snapshot-timeout)",
+                        participant->engine->snapshot_timeout_ms);
 }
 
 /* From RUNNING or EXPIRED, where nobody else changes the state. */
@@ -112,6 +137,7 @@ static void transaction_end(struct participant *participant, unsigned number)
     struct transaction *transaction = transaction_of(participant, number);
     struct transaction_slot *slot = slot_of(participant, number);
 
+    ended_snapshot_tell(participant, number);
     transaction_log_clear(&transaction->log, participant->engine->segment);
     read_set_clear(&transaction->reads);
     if (is_locking(transaction))

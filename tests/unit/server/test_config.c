@@ -96,6 +96,7 @@ Test(config, defaults)
     cr_assert_eq(config.idle_timeout_ms, 0);
     cr_assert_eq(config.write_timeout_ms, 60000);
     cr_assert_eq(config.lock_timeout_ms, 10000);
+    cr_assert_eq(config.snapshot_timeout_ms, 60000);
     cr_assert_eq(config.isolation, ISOLATION_SERIALIZABLE);
     cr_assert_eq(config.framing, FRAMING_LINE);
     cr_assert_eq(config.dialect, DIALECT_DEFAULT);
@@ -317,6 +318,10 @@ Test(config, validity_names_its_parts)
     cr_assert_not(config_is_valid(&config));
     config.lock_timeout_ms = CONFIG_DURATION_MS_MAX;
     cr_assert(config_is_valid(&config));
+    config.snapshot_timeout_ms = CONFIG_DURATION_MS_MAX + 1;
+    cr_assert_not(config_is_valid(&config));
+    config.snapshot_timeout_ms = CONFIG_DURATION_MS_MAX;
+    cr_assert(config_is_valid(&config));
     config.lock_holder_timeout_ms = CONFIG_DURATION_MS_MAX + 1;
     cr_assert_not(config_is_valid(&config));
     config.lock_holder_timeout_ms = CONFIG_DURATION_MS_MAX;
@@ -425,7 +430,7 @@ Test(config, what_is_printed_reads_as_the_same)
     load(FLAGS("--bind=127.0.0.1", "--bind=2001:db8::1", "--insecure", "--port=0", "--port=0", "--port=65535",
                "--unix=my sock;et=#", "--unix=/b", "--name=x", "--memory=1048577", "--segment-dir=/d", "--fresh",
                "--discard", "--load=/dump", "--max-clients=3", "--min-spare=2", "--max-spare=3",
-               "--lock-holder-timeout=3s", "--lock-timeout=4ms", "--inspect=other", "--dump"),
+               "--lock-holder-timeout=3s", "--lock-timeout=4ms", "--snapshot-timeout=5ms", "--inspect=other", "--dump"),
          ENVIRONMENT("HAUSKV_MAX_COMMAND=59m", "HAUSKV_TRANSACTION_TIMEOUT=1501ms", "HAUSKV_IDLE_TIMEOUT=90m",
                      "HAUSKV_WRITE_TIMEOUT=596h", "HAUSKV_ISOLATION=read-committed", "HAUSKV_LOG_LEVEL=error",
                      "HAUSKV_FRAMING=auto", "HAUSKV_DIALECT=echo", "HAUSKV_CONFIG=/dev/null"));

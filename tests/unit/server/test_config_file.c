@@ -50,7 +50,7 @@ Test(config_file, every_option_has_its_name)
                                           "max-spare = 5\nmax-command = 6k\ntransaction-timeout = 7s\n"
                                           "idle-timeout = 8m\nwrite-timeout = 9h\nisolation = read-committed\n"
                                           "log-level = debug\ndiscard = yes\nload = /d\nlock-holder-timeout = 10s\n"
-                                          "inspect = i\ndump = yes\nlock-timeout = 11s\nframing = auto\n"
+                                          "inspect = i\ndump = yes\nlock-timeout = 11s\nsnapshot-timeout = 12s\nframing = auto\n"
                                           "dialect = messages\n"));
     cr_assert_str_eq(config.addresses.text[0], "127.0.0.2");
     cr_assert_eq(config.ports.number[0], 1);
@@ -75,11 +75,12 @@ Test(config_file, every_option_has_its_name)
     cr_assert_str_eq(config.inspect_name, "i");
     cr_assert(config.is_dump);
     cr_assert_eq(config.lock_timeout_ms, 11000);
+    cr_assert_eq(config.snapshot_timeout_ms, 12000);
     cr_assert_eq(config.framing, FRAMING_AUTO);
     cr_assert_eq(config.dialect, DIALECT_MESSAGES);
     for (unsigned i = 0; i < CONFIG_CONFIG; i++) {
         cr_assert_eq(config.origins[i].source, CONFIG_FROM_FILE);
-        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 25);
+        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 26);
     }
     cr_assert_eq(config.origins[CONFIG_MEMORY].line, 6);
 }

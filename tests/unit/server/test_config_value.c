@@ -317,8 +317,8 @@ Test(config_value, a_switch_is_on_when_it_is_named_and_takes_yes_or_no)
 Test(config_value, no_option_takes_nothing)
 {
     static const char *const names[] = {"bind", "port", "unix", "name", "memory", "segment-dir", "max-clients",
-                                        "idle-timeout", "isolation", "framing", "dialect", "lock-timeout", "log-level",
-                                        "config", "fresh"};
+                                        "idle-timeout", "isolation", "framing", "dialect", "lock-timeout",
+                                        "snapshot-timeout", "log-level", "config", "fresh"};
     char expected[128];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
