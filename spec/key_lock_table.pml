@@ -451,7 +451,8 @@ inline lock_ask(i_, k_, only_to_wait_) {
 #endif
 }
 
-/* The deadline has passed; the grant may have come first. */
+/* The deadline has passed; the grant may have come first. Or nobody wants the key any more: then what was granted is given
+ * back. */
 inline lock_give_up() {
 #ifdef FLAW_TIMEOUT_WITHOUT_MUTEX
     verdict = (lock_state[e] == OWNS -> GRANTED : TIMED_OUT);
@@ -463,12 +464,18 @@ inline lock_give_up() {
     }
 #else
     mutex_enter();
-    d_step {
+    if
+    :: d_step { lock_state[e] == OWNS -> verdict = GRANTED }
+#ifdef FLAW_GIVES_UP_UNPASSED
+    :: d_step { lock_end(e); verdict = TIMED_OUT }
+#else
+    :: d_step { successor_find(); lock_end(e); verdict = TIMED_OUT };
         if
-        :: lock_state[e] == OWNS -> verdict = GRANTED
-        :: else -> lock_end(e); verdict = TIMED_OUT
+        :: d_step { g != NONE -> lock_grant(g) }; d_step { WAKE(g); g = NONE }
+        :: g == NONE
         fi
-    };
+#endif
+    fi;
     mutex_leave()
 #endif
 }
