@@ -12,8 +12,8 @@
  *
  * Signals. SIGTERM, of the master or of the system when the master died: what
  * was read is served, open transactions are rolled back, and it ends; its
- * handler shuts the connection's reading side down, so that neither a read that
- * waits nor one that is about to can hold it up. WORKER_RETIRE ends it too, but
+ * handler interrupts the connection, so that neither a read that waits nor one
+ * that is about to can hold it up. WORKER_RETIRE ends it too, but
  * is unblocked only while it waits for a connection: the system delivers either
  * the signal or a connection, so none that was accepted is dropped. */
 #ifndef HAUSKV_SERVER_WORKER_H

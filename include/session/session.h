@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "platform/bytes.h"
+#include "platform/waiter.h"
 #include "protocol/buffer.h"
 #include "protocol/dialect.h"
 #include "protocol/framing.h"
@@ -46,7 +47,12 @@ struct session {
     struct framer framer;
     struct buffer output;
     bool has_begun;  /* a line that was not blank was answered */
-    bool is_closing; /* EXIT, QUIT, a browser, or no private memory: nothing is served any more */
+    bool is_closing; /* EXIT, QUIT, a browser, no private memory, or a wait that was given up: nothing is served any more */
+    bool gives_up;   /* the waiter said so */
+    size_t reply_offset; /* in output, of the line that is answered */
+    size_t output_taken; /* of output, while a command waited */
+    const struct waiter *waiter; /* the connection's */
+    struct waiter store_waiter;  /* what the store asks */
     struct session_transactions transactions;
     struct message message; /* of the line that is answered; not on the stack, where it would lie between what is needed */
 };
@@ -83,6 +89,15 @@ struct bytes session_output(const struct session *session);
 
 /* They were taken. */
 void session_output_clear(struct session *session);
+
+/* Whoever serves the session is asked when one of its commands waits for a key, until it says something else (NULL:
+ * nobody is asked). Where it gives up the command does not run, everything is rolled back, and the session closes. */
+void session_set_waiter(struct session *session, const struct waiter *waiter);
+
+/* Only for the waiter, while it is asked: replies that could be sent now, valid until it returns; and that so many bytes
+ * of them were. None under FRAMING_AUTO, unless it is in line mode: there the replies of a burst are one write. */
+struct bytes session_ready_output(const struct session *session);
+void session_output_taken(struct session *session, size_t size);
 
 /* The whole conversation without a socket: copies bytes in and serves them all.
  * The output grows until it is taken. Where there is no private memory for the

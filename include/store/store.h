@@ -25,6 +25,7 @@
 
 #include "platform/bytes.h"
 #include "platform/status.h"
+#include "platform/waiter.h"
 #include "transaction/isolation.h"
 
 #define STORE_KEY_BYTES_MAX 1024u
@@ -70,7 +71,9 @@ struct store_times {
 
 /* Where others lock keys (ISOLATION_LOCKING), get, put, del and commit may have
  * to wait, and answer STATUS_LOCK_TIMEOUT or STATUS_DEADLOCK: nothing was
- * changed, and the transaction, if it is one, is to be rolled back. */
+ * changed, and the transaction, if it is one, is to be rolled back. While they wait,
+ * the session's waiter is asked whether to go on, and once more when their turn has
+ * come; where it says no, the outcome is STATUS_LOCK_TIMEOUT. */
 struct store_operations {
     /* Opens a session. STATUS_TOO_MANY_CLIENTS, STATUS_OUT_OF_MEMORY, STATUS_INTERNAL. */
     enum status (*session_open)(struct store *store, struct store_session **session);
@@ -107,6 +110,9 @@ struct store_operations {
     enum status (*commit)(struct store_session *session, store_transaction transaction, struct bytes *conflict_key);
     /* Ends the transaction, nothing applied. Always works. */
     void (*rollback)(struct store_session *session, store_transaction transaction);
+    /* From now on the session's commands ask this before and while they wait for a key; it must live until it is replaced
+     * (NULL: nobody is asked) or the session is closed. NULL: the store never waits. */
+    void (*set_waiter)(struct store_session *session, const struct waiter *waiter);
     /* The key will be asked for soon: a hint, which may be wrong. NULL: the store makes nothing of it. */
     void (*prefetch)(struct store_session *session, struct bytes key);
     /* Of the session's last ended transaction or single command. */
@@ -164,6 +170,12 @@ static inline void store_prefetch(struct store_session *session, struct bytes ke
 {
     if (session->operations->prefetch != NULL)
         session->operations->prefetch(session, key);
+}
+
+static inline void store_set_waiter(struct store_session *session, const struct waiter *waiter)
+{
+    if (session->operations->set_waiter != NULL)
+        session->operations->set_waiter(session, waiter);
 }
 
 static inline enum status store_scan(struct store_session *session, store_transaction transaction,

@@ -10,6 +10,7 @@
 #define HAUSKV_TRANSACTION_KEY_LOCK_H
 
 #include "platform/status.h"
+#include "platform/waiter.h"
 #include "segment/process_table.h"
 #include "transaction/engine.h"
 
@@ -17,6 +18,7 @@
 struct key_lock_owner {
     unsigned slot;
     unsigned transaction;
+    const struct waiter *waiter; /* is asked whether to go on waiting; NULL: nobody */
 };
 
 /* Whether anybody has a key: what is asked first, since nobody has any where nobody says LOCKING. */
@@ -30,7 +32,7 @@ bool key_lock_is_foreign(struct engine *engine, struct key_lock_owner owner, uin
 
 /* Gets the key for a LOCKING transaction, which keeps it until key_locks_release; waits at most engine->lock_timeout_ms. Nothing
  * changes if it has it. Beside STATUS_OK
- *   STATUS_LOCK_TIMEOUT   waited in vain
+ *   STATUS_LOCK_TIMEOUT   waited in vain, or its waiter gave up
  *   STATUS_DEADLOCK       the wait would have closed a circle: not waited
  *   STATUS_OUT_OF_MEMORY  no room for another lock */
 enum status key_lock_keep(struct engine *engine, struct key_lock_owner owner, uint64_t hash);

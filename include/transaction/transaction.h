@@ -16,6 +16,7 @@
 
 #include "platform/bytes.h"
 #include "platform/status.h"
+#include "platform/waiter.h"
 #include "segment/process_table.h"
 #include "transaction/engine.h"
 #include "transaction/isolation.h"
@@ -51,6 +52,7 @@ struct participant {
     struct transaction_times times;
     struct key_hints hints; /* of transaction_prefetch */
     bool has_ended_snapshot; /* after STATUS_TIMEOUT */
+    const struct waiter *waiter; /* asked while a command waits for a key; NULL: nobody */
     struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];

@@ -12,19 +12,21 @@
 
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
+#include "platform/peer.h"
 #include "protocol/buffer.h"
 #include "server/control.h"
 #include "server/dump.h"
 #include "server/report.h"
-#include "session/connection.h"
+#include "session/write_watch.h"
 #include "store/shared_store.h"
 
 struct answer {
     const struct control_service *service;
     struct buffer piece; /* of output, not sent yet */
     bool has_failed;     /* whoever asked is gone, or does not read: nothing can be sent any more */
-    bool is_stuck;       /* it did not read */
+    bool is_stuck;       /* it was late in reading */
     uint64_t sent_bytes; /* of output */
+    struct write_watch watch;
 };
 
 static bool is_stopped(const struct answer *answer)
@@ -32,48 +34,40 @@ static bool is_stopped(const struct answer *answer)
     return *answer->service->stop != 0;
 }
 
-/* How long a write may wait; 0: for ever. */
-static unsigned write_limit_ms(const struct answer *answer)
+/* Waits until something can be sent. False: whoever asked is late or gone. The end of its input is its end, ours is none. */
+static bool wait_until_writable(struct answer *answer, size_t sent)
 {
-    unsigned limit = answer->service->inheritance->config->write_timeout_ms;
+    const struct write_look look = {
+        .now_ms = clock_monotonic_ms(),
+        .taken = (int64_t)sent - (int64_t)peer_untaken_bytes(answer->service->descriptor),
+        .limit_ms = answer->service->inheritance->config->write_timeout_ms,
+        .is_stopping = is_stopped(answer),
+    };
+    struct pollfd descriptor = {.fd = answer->service->descriptor, .events = POLLOUT | POLLRDHUP};
+    int left_ms = write_watch_left_ms(&answer->watch, &look);
 
-    return is_stopped(answer) && (limit == 0 || limit > CONNECTION_STOP_WRITE_MS) ? CONNECTION_STOP_WRITE_MS : limit;
-}
-
-/* Waits until something can be sent; since_ms is when nothing could for the first time. False: that is too long ago, or
- * whoever asked is gone. Closing the reading side, ours by the handler of SIGTERM or theirs, ends the wait. */
-static bool wait_until_writable(struct answer *answer, uint64_t since_ms)
-{
-    struct pollfd descriptor = {.fd = answer->service->descriptor, .events = POLLOUT};
-    unsigned limit_ms = write_limit_ms(answer);
-    uint64_t waited_ms = clock_monotonic_ms() - since_ms;
-
-    if (!is_stopped(answer))
-        descriptor.events |= POLLRDHUP;
-    answer->is_stuck = limit_ms > 0 && waited_ms >= limit_ms;
+    answer->is_stuck = left_ms == 0;
     if (answer->is_stuck)
         return false;
-    if (poll(&descriptor, 1, limit_ms == 0 ? -1 : (int)(limit_ms - waited_ms)) < 0)
+    if (poll(&descriptor, 1, left_ms) < 0)
         return errno == EINTR;
-    return (descriptor.revents & POLLRDHUP) == 0 || is_stopped(answer);
+    return (descriptor.revents & POLLRDHUP) == 0;
 }
 
 static bool send_all(struct answer *answer, struct bytes bytes)
 {
-    uint64_t stuck_ms = 0; /* since when nothing goes out; 0: it does */
+    size_t sent = 0;
 
-    while (!answer->has_failed && bytes.size > 0) {
-        ssize_t size = send(answer->service->descriptor, bytes.data, bytes.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    write_watch_end(&answer->watch);
+    while (!answer->has_failed && sent < bytes.size) {
+        ssize_t size = send(answer->service->descriptor, bytes.data + sent, bytes.size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (size > 0) {
-            bytes = bytes_slice(bytes, (size_t)size, bytes.size - (size_t)size);
-            stuck_ms = 0;
-        } else if (errno == EAGAIN) {
-            stuck_ms = stuck_ms == 0 ? clock_monotonic_ms() : stuck_ms;
-            answer->has_failed = !wait_until_writable(answer, stuck_ms);
-        } else if (errno != EINTR) {
+        if (size > 0)
+            sent += (size_t)size;
+        else if (errno == EAGAIN)
+            answer->has_failed = !wait_until_writable(answer, sent);
+        else if (errno != EINTR)
             answer->has_failed = true;
-        }
     }
     return !answer->has_failed;
 }

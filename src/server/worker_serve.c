@@ -10,6 +10,7 @@
 #include "protocol/reply.h"
 #include "server/control.h"
 #include "session/connection.h"
+#include "session/linger.h"
 #include "worker_internal.h"
 
 static void serve_client(struct worker *worker, int descriptor);
@@ -119,6 +120,7 @@ static void serve(struct worker *worker, int descriptor)
 /* Its time is limited, so that those who are not served cost little. */
 static void refuse(struct worker *worker, int descriptor, bool has_place)
 {
+    struct write_watch watch = {0};
     struct buffer output;
     struct message message;
 
@@ -136,7 +138,7 @@ static void refuse(struct worker *worker, int descriptor, bool has_place)
     if (!output.failed)
         (void)send(descriptor, output.data, output.size, MSG_NOSIGNAL | MSG_DONTWAIT);
     buffer_deinit(&output);
-    connection_drain(descriptor, CONNECTION_DRAIN_MS);
+    linger(descriptor, &watch, LINGER_QUIET_MS, &worker_orders.stop);
 }
 
 /* For this process's lines in the log. */
@@ -172,7 +174,11 @@ static void tell_end(enum connection_end end, int error, const struct server_con
         diagnostic_info("closed: no byte came for %u ms (--idle-timeout)", config->idle_timeout_ms);
         break;
     case CONNECTION_NOT_READING:
-        diagnostic_info("closed: the client took no byte for %u ms (--write-timeout)", config->write_timeout_ms);
+        diagnostic_info("closed: the client took less than %u KiB of its replies in %u ms (--write-timeout)",
+                        (unsigned)(WRITE_WATCH_BYTES >> 10), config->write_timeout_ms);
+        break;
+    case CONNECTION_GONE:
+        diagnostic_info("closed: the client went away while its command waited for a key; the command was not run");
         break;
     case CONNECTION_FAILED:
     default:

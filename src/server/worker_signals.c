@@ -2,9 +2,9 @@
  * connection (both) and where it serves one (SIGTERM): so there is no moment
  * between looking at `stop` and waiting in which one could be missed. */
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "platform/signals.h"
+#include "session/connection.h"
 #include "worker_internal.h"
 
 struct worker_orders worker_orders = {.stop = 0, .descriptor = -1};
@@ -16,7 +16,7 @@ static void obey(int signal_number)
     worker_orders.stop = 1;
     /* A retiring worker serves nobody. */
     if (signal_number == SIGTERM && worker_orders.descriptor >= 0)
-        (void)shutdown(worker_orders.descriptor, SHUT_RD);
+        connection_interrupt(worker_orders.descriptor);
     errno = saved_errno;
 }
 

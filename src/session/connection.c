@@ -2,18 +2,24 @@
 #include "session/connection.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include "platform/clock.h"
+#include "platform/peer.h"
+#include "session/linger.h"
+#include "session/write_watch.h"
 
 struct connection {
     struct session *session;
     const struct connection_config *config;
+    struct write_watch watch;
     bool input_has_ended;
+    bool is_closing; /* the session is: what comes is dropped */
+    bool is_gone;    /* the client, while its command waited for a key */
+    bool is_late;    /* the client, in taking its replies */
 };
 
 /* Whether the loop goes on; if not, why. */
@@ -25,8 +31,12 @@ struct outcome {
 static const struct outcome go_on = {.goes_on = true};
 
 static struct outcome ends(enum connection_end end);
+static struct outcome serve_on(struct connection *connection);
+static void finish(struct connection *connection, enum connection_end end);
+static bool still_wanted(void *context);
 static struct outcome flush(struct connection *connection);
-static struct outcome wait_until_writable(struct connection *connection, uint64_t since_ms);
+static struct outcome wait_until_writable(struct connection *connection, size_t sent);
+static void take_in(struct connection *connection);
 static struct outcome hold(struct connection *connection);
 static struct outcome receive(struct connection *connection);
 static ssize_t receive_some(struct connection *connection, int flags);
@@ -36,25 +46,47 @@ static void set_idle_timeout(const struct connection_config *config);
 
 enum connection_end connection_serve(struct session *session, const struct connection_config *config)
 {
-    struct connection connection = {session, config, false};
+    struct connection connection = {.session = session, .config = config};
+    const struct waiter waiter = {.goes_on = still_wanted, .context = &connection};
     struct outcome outcome = go_on;
 
     set_idle_timeout(config);
-    while (outcome.goes_on) {
-        enum session_state state = session_serve(session, CONNECTION_OUTPUT_BYTES);
-
-        if (state == SESSION_HOLDING && !is_stopped(&connection))
-            outcome = hold(&connection);
-        else if (session_output(session).size > 0)
-            outcome = flush(&connection);
-        else if (state == SESSION_WAITING || state == SESSION_HOLDING)
-            outcome = receive(&connection);
-        else
-            outcome = ends(CONNECTION_ENDED_BY_COMMAND);
-    }
-    if (outcome.end == CONNECTION_ENDED_BY_COMMAND)
-        connection_drain(config->descriptor, CONNECTION_DRAIN_MS);
+    session_set_waiter(session, &waiter);
+    while (outcome.goes_on)
+        outcome = serve_on(&connection);
+    session_set_waiter(session, NULL);
+    finish(&connection, outcome.end);
     return outcome.end;
+}
+
+static struct outcome serve_on(struct connection *connection)
+{
+    enum session_state state = session_serve(connection->session, CONNECTION_OUTPUT_BYTES);
+
+    connection->is_closing = state == SESSION_CLOSING;
+    if (connection->is_gone)
+        return ends(CONNECTION_GONE);
+    if (state == SESSION_HOLDING && !is_stopped(connection))
+        return hold(connection);
+    if (session_output(connection->session).size > 0)
+        return flush(connection);
+    if (state == SESSION_WAITING || state == SESSION_HOLDING)
+        return receive(connection);
+    return ends(is_stopped(connection) ? CONNECTION_STOPPED : CONNECTION_ENDED_BY_COMMAND);
+}
+
+/* Where the client ended its input, all of that was read, and the system sees to the replies. Nothing is left for one
+ * that is late or gone. */
+static void finish(struct connection *connection, enum connection_end end)
+{
+    const struct connection_config *config = connection->config;
+    int saved_errno = errno;
+
+    if (end == CONNECTION_ENDED_BY_CLIENT || connection->is_gone || connection->is_late)
+        return;
+    session_close(connection->session); /* nobody waits for its transactions meanwhile */
+    linger(config->descriptor, &connection->watch, config->write_timeout_ms, config->stop);
+    errno = saved_errno;
 }
 
 static struct outcome ends(enum connection_end end)
@@ -79,6 +111,31 @@ static void set_idle_timeout(const struct connection_config *config)
         (void)setsockopt(config->descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
 }
 
+void connection_interrupt(int descriptor)
+{
+    const struct timeval at_once = {.tv_usec = 1};
+
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &at_once, sizeof at_once);
+}
+
+/* A command waits for a key, or has had its turn. Beside its replies there is nothing to be sent, so nothing waits here. */
+static bool still_wanted(void *context)
+{
+    struct connection *connection = context;
+    struct bytes ready = session_ready_output(connection->session);
+
+    if (is_stopped(connection))
+        return false;
+    if (ready.size > 0) {
+        ssize_t size = send(connection->config->descriptor, ready.data, ready.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (size > 0)
+            session_output_taken(connection->session, (size_t)size);
+    }
+    connection->is_gone = peer_is_gone(connection->config->descriptor);
+    return !connection->is_gone;
+}
+
 /* Is there more of the burst? A signal begins the wait anew: it only becomes longer. */
 static struct outcome hold(struct connection *connection)
 {
@@ -100,7 +157,7 @@ static struct outcome receive(struct connection *connection)
     ssize_t size;
 
     if (connection->input_has_ended)
-        return ends(is_stopped(connection) ? CONNECTION_STOPPED : CONNECTION_ENDED_BY_CLIENT);
+        return ends(CONNECTION_ENDED_BY_CLIENT);
     if (session_is_large(connection->session))
         rest(connection);
     do {
@@ -110,9 +167,11 @@ static struct outcome receive(struct connection *connection)
     } while (size < 0 && errno == EINTR);
 
     if (size == 0)
-        return ends(is_stopped(connection) ? CONNECTION_STOPPED : CONNECTION_ENDED_BY_CLIENT);
+        return ends(CONNECTION_ENDED_BY_CLIENT);
     if (size > 0)
         return go_on;
+    if (is_stopped(connection))
+        return ends(CONNECTION_STOPPED);
     return ends(errno == EAGAIN ? CONNECTION_IDLE : CONNECTION_FAILED);
 }
 
@@ -147,85 +206,61 @@ static void rest(struct connection *connection)
 static struct outcome flush(struct connection *connection)
 {
     struct outcome outcome = go_on;
-    uint64_t stuck_ms = 0; /* since when nothing goes out; 0: it does */
     size_t sent = 0;
 
+    write_watch_end(&connection->watch);
     while (outcome.goes_on && sent < session_output(connection->session).size) {
         struct bytes output = session_output(connection->session);
         ssize_t size = send(connection->config->descriptor, output.data + sent, output.size - sent,
                             MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (size > 0) {
+        if (size > 0)
             sent += (size_t)size;
-            stuck_ms = 0;
-        } else if (errno == EAGAIN) {
-            stuck_ms = stuck_ms == 0 ? clock_monotonic_ms() : stuck_ms;
-            outcome = wait_until_writable(connection, stuck_ms);
-        } else if (errno != EINTR) {
+        else if (errno == EAGAIN)
+            outcome = wait_until_writable(connection, sent);
+        else if (errno != EINTR)
             outcome = ends(CONNECTION_FAILED);
-        }
     }
     if (outcome.goes_on)
         session_output_clear(connection->session);
     return outcome;
 }
 
-/* How long a write may wait; 0: for ever. */
-static unsigned write_limit_ms(const struct connection *connection)
-{
-    unsigned limit = connection->config->write_timeout_ms;
-
-    if (is_stopped(connection) && (limit == 0 || limit > CONNECTION_STOP_WRITE_MS))
-        return CONNECTION_STOP_WRITE_MS;
-    return limit;
-}
-
-static int milliseconds_left(unsigned limit_ms, uint64_t since_ms)
-{
-    uint64_t passed = clock_monotonic_ms() - since_ms;
-
-    if (limit_ms == 0)
-        return -1;
-    if (passed >= limit_ms)
-        return 0;
-    return limit_ms - passed > INT_MAX ? INT_MAX : (int)(limit_ms - passed);
-}
-
 /* The client does not take our replies. Perhaps it waits until we take what it
- * sends: as long as there is room, we do, and serve it. */
-static struct outcome wait_until_writable(struct connection *connection, uint64_t since_ms)
+ * sends: as long as there is room, we do, and serve it. What it has taken is what was
+ * sent but for what its system has not acknowledged: that the socket takes something
+ * more says nothing of the client. */
+static struct outcome wait_until_writable(struct connection *connection, size_t sent)
 {
+    const struct write_look look = {
+        .now_ms = clock_monotonic_ms(),
+        .taken = (int64_t)sent - (int64_t)peer_untaken_bytes(connection->config->descriptor),
+        .limit_ms = connection->config->write_timeout_ms,
+        .is_stopping = is_stopped(connection),
+    };
     struct pollfd descriptor = {.fd = connection->config->descriptor, .events = POLLOUT};
+    int left_ms = write_watch_left_ms(&connection->watch, &look);
     size_t room;
-    int left_ms = milliseconds_left(write_limit_ms(connection), since_ms);
 
-    if (left_ms == 0)
+    connection->is_late = left_ms == 0;
+    if (connection->is_late)
         return ends(is_stopped(connection) ? CONNECTION_STOPPED : CONNECTION_NOT_READING);
     (void)session_room(connection->session, &room);
-    if (room > 0 && !connection->input_has_ended)
+    if ((room > 0 || connection->is_closing) && !connection->input_has_ended)
         descriptor.events |= POLLIN;
-    if (poll(&descriptor, 1, left_ms) <= 0)
-        return go_on; /* time is looked at again, and so is a signal that came */
-    if (descriptor.revents & descriptor.events & POLLIN) {
-        connection->input_has_ended = receive_some(connection, MSG_DONTWAIT) == 0;
-        (void)session_serve(connection->session, CONNECTION_BACKLOG_BYTES);
-    }
-    return go_on;
+    if (poll(&descriptor, 1, left_ms) > 0 && (descriptor.revents & descriptor.events & POLLIN) != 0)
+        take_in(connection);
+    return go_on; /* time is looked at again, and so is a signal that came */
 }
 
-void connection_drain(int descriptor, unsigned timeout_ms)
+static void take_in(struct connection *connection)
 {
     unsigned char dropped[4096];
-    uint64_t begin_ms = clock_monotonic_ms();
-    struct pollfd readable = {.fd = descriptor, .events = POLLIN};
-    int left_ms;
 
-    if (shutdown(descriptor, SHUT_WR) != 0)
+    if (connection->is_closing) {
+        connection->input_has_ended = recv(connection->config->descriptor, dropped, sizeof dropped, MSG_DONTWAIT) == 0;
         return;
-    while ((left_ms = milliseconds_left(timeout_ms, begin_ms)) > 0) {
-        if (poll(&readable, 1, left_ms) <= 0 && errno != EINTR)
-            return;
-        if (recv(descriptor, dropped, sizeof dropped, MSG_DONTWAIT) == 0)
-            return;
     }
+    connection->input_has_ended = receive_some(connection, MSG_DONTWAIT) == 0;
+    connection->is_closing = session_serve(connection->session, CONNECTION_BACKLOG_BYTES) == SESSION_CLOSING;
 }

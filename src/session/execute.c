@@ -93,13 +93,17 @@ static void explain_lock(const struct job *job, enum status status, struct bytes
 {
     bool is_named = key.size > 0;
 
-    if (status == STATUS_LOCK_TIMEOUT)
+    if (status == STATUS_LOCK_TIMEOUT && job->session->gives_up)
+        message_add(job->message, "The connection ends while %s", is_named ? "the key " : "a key");
+    else if (status == STATUS_LOCK_TIMEOUT)
         message_add(job->message, "Waited %u ms for %s", job->session->config.lock_timeout_ms,
                     is_named ? "the key " : "a key");
     else
         message_add(job->message, "To wait for %s", is_named ? "the key " : "a key");
     message_add_bytes(job->message, key);
-    if (status == STATUS_LOCK_TIMEOUT)
+    if (status == STATUS_LOCK_TIMEOUT && job->session->gives_up)
+        message_add(job->message, " is waited for: nothing was changed");
+    else if (status == STATUS_LOCK_TIMEOUT)
         message_add(job->message, ", which a transaction has locked (--lock-timeout); nothing was changed");
     else
         message_add(job->message, " would be a deadlock, nothing was changed: try again");

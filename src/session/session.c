@@ -19,7 +19,6 @@ struct errand {
     struct request request;
     struct message *message; /* the session's */
     struct session_transaction *transaction; /* to which an error belongs; NULL: to none */
-    size_t reply_offset;
 };
 
 static bool next_line(struct session *session, struct line *line);
@@ -38,6 +37,7 @@ static bool names_transaction(const struct session *session, struct bytes trimme
 static bool is_no_command(enum status status);
 static bool find_transaction(struct session *session, bool is_named, uint64_t id, struct errand *errand);
 static void refuse(struct session *session, struct errand *errand, enum status status);
+static bool wait_goes_on(void *context);
 
 enum session_state session_serve(struct session *session, size_t output_bytes_max)
 {
@@ -104,7 +104,7 @@ static void errand_init(struct errand *errand, struct session *session)
     message_init(errand->message);
     errand->request.verb = VERB_UNKNOWN;
     errand->transaction = NULL;
-    errand->reply_offset = session->output.size;
+    session->reply_offset = session->output.size;
 }
 
 static void count_command(struct session *session, enum verb verb)
@@ -244,7 +244,7 @@ static bool find_transaction(struct session *session, bool is_named, uint64_t id
  * closed its transaction already.) */
 static void refuse(struct session *session, struct errand *errand, enum status status)
 {
-    buffer_truncate(&session->output, errand->reply_offset);
+    buffer_truncate(&session->output, session->reply_offset);
     reply_error(&session->output, session->config.dialect, status, message_bytes(errand->message));
     session_counter_add(&session->config.counters->errors[status], 1);
     if (status == STATUS_NOT_FOUND || status == STATUS_TRANSACTION_OPEN)
@@ -253,6 +253,8 @@ static void refuse(struct session *session, struct errand *errand, enum status s
         session_transaction_abort(&session->transactions, errand->transaction, status);
     if (errand->request.verb == VERB_START)
         session_transactions_start_aborted(&session->transactions);
+    if (session->gives_up)
+        session_close(session);
 }
 
 bool session_is_valid(const struct session *session)
@@ -260,11 +262,12 @@ bool session_is_valid(const struct session *session)
     bool lines_are_valid = line_reader_is_valid(&session->lines) && framer_is_valid(&session->framer);
     bool output_is_whole = buffer_is_valid(&session->output) && !session->output.failed &&
                            (session->output.size == 0 || session->output.data[session->output.size - 1] == '\n');
+    bool what_is_taken_was_there = session->output_taken <= session->output.size;
     bool transactions_are_valid = session_transactions_is_valid(&session->transactions);
     bool nothing_is_open_at_the_end =
         !session->is_closing || session_transactions_open_count(&session->transactions) == 0;
 
-    return lines_are_valid && output_is_whole && transactions_are_valid && nothing_is_open_at_the_end;
+    return lines_are_valid && output_is_whole && what_is_taken_was_there && transactions_are_valid && nothing_is_open_at_the_end;
 }
 
 void session_init(struct session *session, const struct session_config *config)
@@ -275,6 +278,7 @@ void session_init(struct session *session, const struct session_config *config)
     line_reader_init(&session->lines, config->command_bytes_max);
     framer_init(&session->framer, config->framing);
     buffer_init(&session->output);
+    session->store_waiter = (struct waiter){.goes_on = wait_goes_on, .context = session};
     session_transactions_init(&session->transactions, config->store_session, config->counters,
                               config->last_transaction_id);
 }
@@ -332,12 +336,40 @@ void session_silence(struct session *session)
 
 struct bytes session_output(const struct session *session)
 {
-    return buffer_bytes(&session->output);
+    return bytes_slice(buffer_bytes(&session->output), session->output_taken, session->output.size - session->output_taken);
 }
 
 void session_output_clear(struct session *session)
 {
     buffer_truncate(&session->output, 0);
+    session->output_taken = 0;
+}
+
+void session_set_waiter(struct session *session, const struct waiter *waiter)
+{
+    session->waiter = waiter;
+    store_set_waiter(session->config.store_session, waiter == NULL ? NULL : &session->store_waiter);
+}
+
+static bool wait_goes_on(void *context)
+{
+    struct session *session = context;
+
+    session->gives_up = session->gives_up || !waiter_goes_on(session->waiter);
+    return !session->gives_up;
+}
+
+struct bytes session_ready_output(const struct session *session)
+{
+    size_t end = session->framer.state == FRAMER_LINES ? session->reply_offset : session->output_taken;
+
+    return bytes_slice(buffer_bytes(&session->output), session->output_taken, end - session->output_taken);
+}
+
+void session_output_taken(struct session *session, size_t size)
+{
+    REQUIRE(size <= session->reply_offset - session->output_taken);
+    session->output_taken += size;
 }
 
 void session_feed(struct session *session, struct bytes bytes)

@@ -174,6 +174,11 @@ static void shared_rollback(struct store_session *session, store_transaction tra
     transaction_rollback(participant_of(session), transaction);
 }
 
+static void shared_set_waiter(struct store_session *session, const struct waiter *waiter)
+{
+    participant_of(session)->waiter = waiter;
+}
+
 static void shared_prefetch(struct store_session *session, struct bytes key)
 {
     transaction_prefetch(participant_of(session), key);
@@ -208,6 +213,7 @@ static const struct store_operations shared_operations = {
     .count = shared_count,
     .commit = shared_commit,
     .rollback = shared_rollback,
+    .set_waiter = shared_set_waiter,
     .prefetch = shared_prefetch,
     .times = shared_times,
     .has_ended_snapshot = shared_has_ended_snapshot,

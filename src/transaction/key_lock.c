@@ -318,19 +318,43 @@ static uint64_t deadline_of(const struct engine *engine)
                                         : clock_monotonic_ns() + engine->lock_timeout_ms * NS_PER_MS;
 }
 
-/* K3. Its turn may come after the deadline, but before the mutex. */
-static enum status lock_wait(struct engine *engine, struct key_lock *lock, uint64_t *deadline_ns)
+static uint64_t earlier(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
+/* Until it owns the key, or the time is over. False: nobody wants the key any more, whether its turn has come or not. */
+static bool lock_sleep(const struct key_lock *lock, const struct waiter *waiter, uint64_t deadline_ns)
+{
+    uint64_t pause_ns = WAITER_LOOK_MS_MIN * NS_PER_MS;
+    uint64_t now_ns = clock_monotonic_ns();
+    bool goes_on = waiter_goes_on(waiter);
+
+    while (goes_on && atomic_load(&lock->state) == KEY_LOCK_WAITS && now_ns < deadline_ns) {
+        uint64_t look_ns = waiter == NULL ? FUTEX_NO_DEADLINE : now_ns + pause_ns;
+
+        futex_wait(&lock->state, KEY_LOCK_WAITS, earlier(deadline_ns, look_ns));
+        pause_ns = earlier(2 * pause_ns, WAITER_LOOK_MS_MAX * NS_PER_MS);
+        goes_on = waiter_goes_on(waiter);
+        now_ns = clock_monotonic_ns();
+    }
+    return goes_on;
+}
+
+/* K3. Its turn may come after the deadline, but before the mutex. Who gives up gives back what it was granted: a deadline that is
+ * over, or a key that nobody uses. */
+static enum status lock_wait(struct engine *engine, struct key_lock *lock, const struct waiter *waiter, uint64_t *deadline_ns)
 {
     enum status status = STATUS_OK;
+    bool goes_on;
 
     if (*deadline_ns == 0)
         *deadline_ns = deadline_of(engine);
-    while (atomic_load(&lock->state) == KEY_LOCK_WAITS && clock_monotonic_ns() < *deadline_ns)
-        futex_wait(&lock->state, KEY_LOCK_WAITS, *deadline_ns);
-    if (atomic_load(&lock->state) == KEY_LOCK_OWNS)
+    goes_on = lock_sleep(lock, waiter, *deadline_ns);
+    if (goes_on && atomic_load(&lock->state) == KEY_LOCK_OWNS)
         return STATUS_OK;
     mutex_enter(engine);
-    if (atomic_load(&lock->state) == KEY_LOCK_WAITS) {
+    if (!goes_on || atomic_load(&lock->state) == KEY_LOCK_WAITS) {
         lock_end(engine, lock);
         status = STATUS_LOCK_TIMEOUT;
     }
@@ -348,7 +372,7 @@ static enum status lock_get(struct engine *engine, struct key_lock_owner owner, 
     status = lock_queue(engine, owner, hash, is_kept, &lock);
     mutex_leave(engine);
     if (status == STATUS_OK && atomic_load(&lock->state) == KEY_LOCK_WAITS)
-        status = lock_wait(engine, lock, deadline_ns);
+        status = lock_wait(engine, lock, owner.waiter, deadline_ns);
     return status;
 }
 
@@ -428,7 +452,7 @@ static void expired_end_locks(struct engine *engine, unsigned slot)
 
     for (unsigned i = 0; i < SLOT_TRANSACTIONS_MAX && atomic_load(&looked_at->key_locks.count) > 0; i++)
         if ((atomic_load(&looked_at->transactions[i].state) & 3u) == TRANSACTION_EXPIRED)
-            transaction_end_locks(engine, (struct key_lock_owner){slot, i});
+            transaction_end_locks(engine, (struct key_lock_owner){.slot = slot, .transaction = i});
 }
 
 void key_locks_expire(struct engine *engine, unsigned slot)

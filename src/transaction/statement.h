@@ -29,6 +29,7 @@ static inline struct key_lock_owner key_lock_owner_of(const struct participant *
     return (struct key_lock_owner){
         .slot = participant->slot_number,
         .transaction = number == TRANSACTION_SINGLE ? KEY_LOCK_SINGLE : number - 1,
+        .waiter = participant->waiter,
     };
 }
 

@@ -32,6 +32,7 @@ struct brittle_store {
     enum status failure;
     int open_count; /* transactions that the session opened and has not ended */
     struct buffer *hints;     /* keys that will be asked for, `!` for every PUT, a space behind each; NULL: nobody listens */
+    const struct waiter *waiter; /* asked where a failing operation answers STATUS_LOCK_TIMEOUT */
     struct buffer *exhausted; /* the next value that is read finds no memory in it; NULL: it does */
 };
 
@@ -53,6 +54,8 @@ static inline enum status brittle_failure(struct store_session *session, enum op
     if (store->failing != operation)
         return STATUS_OK;
     store->failing = OPERATION_NONE;
+    if (store->failure == STATUS_LOCK_TIMEOUT)
+        (void)waiter_goes_on(store->waiter);
     return store->failure;
 }
 
@@ -121,6 +124,11 @@ static inline enum status brittle_count(struct store_session *session, store_tra
     return status != STATUS_OK ? status : store_count(brittle(session)->inner, number, prefix, count);
 }
 
+static inline void brittle_set_waiter(struct store_session *session, const struct waiter *waiter)
+{
+    brittle(session)->store->waiter = waiter;
+}
+
 static inline void brittle_prefetch(struct store_session *session, struct bytes key)
 {
     struct buffer *hints = brittle(session)->store->hints;
@@ -164,6 +172,7 @@ static const struct store_operations brittle_operations = {
     .count = brittle_count,
     .commit = brittle_commit,
     .rollback = brittle_rollback,
+    .set_waiter = brittle_set_waiter,
     .prefetch = brittle_prefetch,
     .value_bytes_max = brittle_value_bytes_max,
 };

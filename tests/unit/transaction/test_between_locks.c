@@ -268,11 +268,11 @@ static void gives_up_what_is_waited_for(void)
 
 WHOLE_TEST(between_locks, turn_that_comes_after_the_deadline_is_taken)
 {
-    struct key_lock_owner owner = {me->slot_number, KEY_LOCK_SINGLE};
+    struct key_lock_owner owner = {.slot = me->slot_number, .transaction = KEY_LOCK_SINGLE};
     uint64_t deadline_ns = 1; /* over */
 
     others = begun_as(other, ISOLATION_LOCKING);
-    cr_assert_eq(key_lock_keep(engine, (struct key_lock_owner){other->slot_number, others - 1}, 4711), STATUS_OK);
+    cr_assert_eq(key_lock_keep(engine, (struct key_lock_owner){.slot = other->slot_number, .transaction = others - 1}, 4711), STATUS_OK);
     last_visitor = gives_up_what_is_waited_for;
 
     cr_assert_eq(key_lock_borrow(engine, owner, 4711, &deadline_ns), STATUS_OK);

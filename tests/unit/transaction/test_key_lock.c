@@ -830,7 +830,7 @@ WHOLE_TEST(key_lock, memory_of_the_past_serves_further_locks)
 
 static struct key_lock_owner owner_of(const struct participant *participant, unsigned transaction)
 {
-    return (struct key_lock_owner){participant->slot_number, transaction};
+    return (struct key_lock_owner){.slot = participant->slot_number, .transaction = transaction};
 }
 
 WHOLE_TEST(key_lock, keys_of_one_hash_are_one_key)
