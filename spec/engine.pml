@@ -11,7 +11,8 @@
  * horizon step by step and cleans, n times), HORIZON_IN_COMMIT (at once, beside each clean-up), EXPIRY=n (transactions
  * that may be expired), AGE=n (how often it is said, of a RUNNING transaction too, that its snapshot is too old; needs
  * EXPIRY), SCARCE=n (commits that find no memory at first), SET_ASIDE (an heir may set its shard aside), REUSE (commits
- * take the blocks of what is over before their commit point, recipe G'), WATCH=p (only property p is looked at). */
+ * take the blocks of what is over before their commit point, recipe G'), RESTART (at any moment all may die at once, and a
+ * new server restarts), WATCH=p (only property p is looked at). */
 
 /* --- sizes --- */
 #ifndef SLOTS
@@ -30,6 +31,11 @@
 #endif
 #ifndef DEATHS
 #define DEATHS 0
+#endif
+#if DEATHS || defined(RESTART)
+#define RECOVERS 1
+#else
+#define RECOVERS 0
 #endif
 #define TIMES 8              /* the clock stays below */
 #define ENTRIES (TRANSACTIONS + 1) /* places of a slot: its transactions, and its single command */
@@ -62,6 +68,7 @@ hidden byte no_lost_update, no_write_skew, no_phantom;
 hidden byte no_lost_commit, no_uncommitted_data, no_freed_version_read, no_leaked_version;
 hidden byte horizon_not_after_snapshot, expired_changes_nothing, expires_only_the_idle;
 hidden byte versions_descend, commit_word_is_idle, pending_means_held, no_deadlock, model_bounds;
+hidden byte restart_is_not_refused;
 #define PROPERTY(name, condition) assert(name || (condition))
 
 #ifdef WATCH
@@ -70,7 +77,7 @@ hidden byte versions_descend, commit_word_is_idle, pending_means_held, no_deadlo
     no_lost_update = 1; no_write_skew = 1; no_phantom = 1; \
     no_lost_commit = 1; no_uncommitted_data = 1; no_freed_version_read = 1; no_leaked_version = 1; \
     horizon_not_after_snapshot = 1; expired_changes_nothing = 1; expires_only_the_idle = 1; \
-    versions_descend = 1; commit_word_is_idle = 1; pending_means_held = 1; WATCH = 0
+    versions_descend = 1; commit_word_is_idle = 1; pending_means_held = 1; restart_is_not_refused = 1; WATCH = 0
 #else
 #define watch_one() skip
 #endif
@@ -114,6 +121,9 @@ byte slot_pin[SLOTS];
 bit shard_inherited[SHARDS];              /* the last holder died inside and nobody has repaired it */
 byte victim;                              /* 1 + slot of the process that dies now */
 byte deaths;
+#endif
+#ifdef RESTART
+bit is_restarting;                        /* everybody is dead but the new master */
 #endif
 #ifdef SET_ASIDE
 bit shard_set_aside[SHARDS];              /* for good */
@@ -168,7 +178,7 @@ inline truth_at(k_, t_) {
 
 #ifdef SET_ASIDE
 #define LOCALS_OF_RECOVERY byte r; bit unavailable /* the answer of shard_acquire */
-#elif DEATHS
+#elif RECOVERS
 #define LOCALS_OF_RECOVERY byte r
 #else
 #define LOCALS_OF_RECOVERY skip

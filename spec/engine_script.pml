@@ -2,7 +2,7 @@
 
 /* What a workload's client sends, a line at a time: verb, transaction, key or shard, value. */
 mtype = { O_END, O_SKIP, O_BEGIN, O_GET, O_SCAN, O_PUT, O_PUT_NEXT, O_DEL, O_COMMIT, O_ROLLBACK, O_PAIR,
-          O_SINGLE_GET, O_SINGLE_PUT, O_SINGLE_DEL };
+          O_SINGLE_GET, O_SINGLE_PUT, O_SINGLE_DEL, O_BEGIN_UNPINNED };
 
 #define LINE(n_, o_, i_, k_, a_) :: pc == n_ -> op = o_; x = i_; key = k_; argument = a_
 
@@ -28,6 +28,8 @@ mtype = { O_END, O_SKIP, O_BEGIN, O_GET, O_SCAN, O_PUT, O_PUT_NEXT, O_DEL, O_COM
 #define PUT_0 18
 #define PUT_1 19
 #define UNDONE 20      /* writes and rolls back */
+#define BOTH_UNPINNED 22 /* BOTH and DELETE_AND_PUT as READ COMMITTED and LOCKING: nothing is pinned between two commands, */
+#define DELETE_UNPINNED 23 /* nor by COMMIT */
 
 inline script_next() {
     d_step {
@@ -151,6 +153,22 @@ inline script_next() {
             LINE(3, O_COMMIT, 0, 0, 0)
             :: else
             fi
+        :: role == BOTH_UNPINNED ->
+            if
+            LINE(0, O_BEGIN_UNPINNED, 0, 0, 0)
+            LINE(1, O_PUT, 0, 0, 80)
+            LINE(2, O_PUT, 0, 1, 80)
+            LINE(3, O_COMMIT, 0, 0, 0)
+            :: else
+            fi
+        :: role == DELETE_UNPINNED ->
+            if
+            LINE(0, O_BEGIN_UNPINNED, 0, 0, 0)
+            LINE(1, O_DEL, 0, 0, 0)
+            LINE(2, O_PUT, 0, 1, 81)
+            LINE(3, O_COMMIT, 0, 0, 0)
+            :: else
+            fi
         :: role == DELETE_AND_PUT ->
             if
             LINE(0, O_BEGIN, 0, 0, 0)
@@ -197,13 +215,21 @@ inline script_next() {
         fi;
         pc++;
         if
-        :: op != O_END && op != O_BEGIN && x != SINGLE && (open & bit_of(x)) == 0 -> op = O_SKIP
+        :: op != O_END && op != O_BEGIN && op != O_BEGIN_UNPINNED && x != SINGLE && (open & bit_of(x)) == 0 -> op = O_SKIP
         :: else
         fi
     }
 }
 
 /* --- processes --- */
+
+#if defined(RESTART) && DEATHS
+#define SHALL_DIE victim == me + 1 || is_restarting
+#elif defined(RESTART)
+#define SHALL_DIE is_restarting
+#else
+#define SHALL_DIE victim == me + 1
+#endif
 
 /* A verb within an open transaction, or a single command that writes. */
 inline verb_run() {
@@ -259,6 +285,7 @@ incarnation:
             :: op == O_END -> break
             :: op == O_SKIP
             :: op == O_BEGIN -> transaction_begin(x)
+            :: op == O_BEGIN_UNPINNED -> transaction_begin(x); pin_store(place_of(me, x), INFINITE)
 #ifdef SET_ASIDE
             :: op == O_SINGLE_GET -> { single_get(key) } unless { unavailable -> command_refuse() }
             :: else -> { verb_run() } unless { unavailable -> command_refuse() }
@@ -270,8 +297,11 @@ incarnation:
         od;
         finished = finished | bit_of(me)
     }
+#if RECOVERS
+    unless { SHALL_DIE }
+#endif
 #if DEATHS
-    unless { victim == me + 1 };
+    ;
     if
     :: victim == me + 1 ->
         d_step {
@@ -447,6 +477,90 @@ end:
 }
 #endif
 
+/* --- a restart: recipe W --- */
+
+#ifdef RESTART
+/* segment_is_repairable: before anything is touched, all that redo will follow must lead to a version. What was published
+ * already may be gone. */
+inline restart_look() {
+    d_step {
+        r = 0;
+        do
+        :: r < SLOTS ->
+            k = 0;
+            do
+            :: k < KEYS ->
+                if
+#ifdef FLAW_RESTART_LOOKS_AT_ALL
+                :: commit_word[r] != 0 && redo_kind[r * KEYS + k] != 0 ->
+#else
+                :: commit_word[r] != 0 && redo_kind[r * KEYS + k] != 0 && (pending[r] & bit_of(shard_of(k))) &&
+                   !is_set_aside(shard_of(k)) ->
+#endif
+                    PROPERTY(restart_is_not_refused, version[redo_version[r * KEYS + k]].used &&
+                                                     version[redo_version[r * KEYS + k]].key == k)
+                :: else
+                fi;
+                k++
+            :: else -> break
+            od;
+            r++
+        :: else -> break
+        od;
+        r = 0;
+        k = 0
+    }
+}
+
+/* A shard that is set aside stays so, and so does the record of a slot whose commit needs it. */
+inline restart_slots() {
+    d_step {
+        me = 0;
+        do
+        :: me < SLOTS ->
+            at = 0;
+            do
+            :: at < ENTRIES -> pin[place_of(me, at)] = INFINITE; at++
+            :: else -> break
+            od;
+#ifdef FLAW_RESTART_DRAINS_FIRST
+            pending[me] = 0;
+#endif
+            if
+            :: commit_word[me] == 0 || pending[me] == 0 -> record_clear()
+            :: else
+            fi;
+            me++
+        :: else -> break
+        od;
+        me = SLOTS
+    }
+}
+
+inline restart() {
+    restart_look();
+#ifdef FLAW_RESTART_DRAINS_FIRST
+    restart_slots();
+#endif
+    s = 0;
+    do
+    :: s < SHARDS ->
+        shard_holder[s] = 0;
+#if DEATHS
+        shard_inherited[s] = 0;
+#endif
+        if
+        :: !is_set_aside(s) -> shard_repair(s)
+        :: else
+        fi;
+        s++
+    :: else -> break
+    od;
+    s = 0;
+    restart_slots()
+}
+#endif
+
 /* --- the beginning and the end --- */
 
 #ifndef INITIAL_0
@@ -512,7 +626,14 @@ init {
 #else
         skip
     };
+#ifdef RESTART
+    if
+    :: finished == bit_of(SLOTS) - 1
+    :: d_step { is_restarting = 1; finished = bit_of(SLOTS) - 1 } -> restart()
+    fi;
+#else
     finished == bit_of(SLOTS) - 1;
+#endif
 #endif
     horizon_advance_at_once();
     do

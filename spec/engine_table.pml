@@ -269,7 +269,7 @@ inline garbage_reuse_all() {
 
 /* --- after a death --- */
 
-#if DEATHS
+#if RECOVERS
 /* All derived data anew from the table alone. One step: who finds it half done finds the shard inherited and begins
  * again, and reads nothing of what was derived. */
 inline table_rebuild(s_) {

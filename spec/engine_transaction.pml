@@ -13,7 +13,7 @@
 #define is_set_aside(s_) 0
 #endif
 
-#if DEATHS
+#if RECOVERS
 inline redo_shard(r_, s_) {
     t = commit_word[r_];
     k = 0;
@@ -61,6 +61,9 @@ inline shard_repair(s_) {
 #endif
 }
 
+#endif
+
+#if DEATHS
 /* How many heirs died of it is left out: any number, so whoever inherits the shard may set it aside. */
 inline recovery_shard(s_) {
 #ifdef SET_ASIDE
@@ -802,7 +805,7 @@ inline command_refuse() {
 
 /* --- the slot of the dead --- */
 
-#if DEATHS
+#if RECOVERS
 /* The pins go first: the dead read nothing any more. */
 inline transactions_drain() {
     do

@@ -160,8 +160,17 @@ static bool is_intruded(const struct explorer *explorer, const struct batch_entr
     return entry->recover_step < 0 && !scene->is_full && !scene->has_key_locks && scene->write_count > 0;
 }
 
+/* Behind a death of level two others would recover first. */
+static bool is_overtaken(const struct explorer *explorer, const struct batch_entry *entry)
+{
+    return entry->recover_step < 0 && explorer->operation->is_overtaken;
+}
+
+/* Who else was there between the death and the recovery; NULL: nobody. */
+typedef const char *(*somebody)(const struct scene *scene, struct engine *copy, struct scene_value *expected);
+
 static const char *heir_check(const struct explorer *explorer, const struct batch_entry *entry, unsigned char *image,
-                              enum scene_heir heir, bool has_intruder)
+                              enum scene_heir heir, somebody was_there)
 {
     static struct scene_value expected[SCENE_KEYS];
     const struct scene *scene = explorer->scene;
@@ -170,28 +179,33 @@ static const char *heir_check(const struct explorer *explorer, const struct batc
 
     memcpy(expected, entry->is_after ? scene->after : scene->before, sizeof(expected));
     engine_view_open(&copy, scene->engine, image);
-    if (has_intruder)
-        reason = scene_intrude(scene, &copy.engine, expected);
+    if (was_there != NULL)
+        reason = was_there(scene, &copy.engine, expected);
     if (reason == NULL)
         reason = scene_recover(&copy.engine, heir);
     return reason != NULL ? reason : scene_check(scene, &copy.engine, heir, entry->is_after, expected);
 }
 
-/* Each state is recovered up to three times, each in a copy of its own: by a restart, by a living heir after somebody
- * else came in between and died too, and by a living heir at once. */
+/* Each state is recovered up to four times, each in a copy of its own: by a restart, by a restart after others went on beside
+ * a process that only stood still, by a living heir after somebody else came in between and died too, and by a living heir at
+ * once. */
 static const char *state_check(const struct explorer *explorer, const struct batch_entry *entry, unsigned char *image)
 {
     size_t size = explorer->scene->engine->segment->bytes;
     const char *reason;
 
     memcpy(explorer->scrubbed, image, size);
-    reason = heir_check(explorer, entry, explorer->scrubbed, HEIR_RESTARTS, false);
+    reason = heir_check(explorer, entry, explorer->scrubbed, HEIR_RESTARTS, NULL);
+    if (reason == NULL && is_overtaken(explorer, entry)) {
+        memcpy(explorer->scrubbed, image, size);
+        reason = heir_check(explorer, entry, explorer->scrubbed, HEIR_RESTARTS, scene_overtake);
+    }
     if (reason != NULL || entry->heir == HEIR_RESTARTS)
         return reason;
     memcpy(explorer->intruded, image, size);
     if (is_intruded(explorer, entry))
-        reason = heir_check(explorer, entry, explorer->intruded, entry->heir, true);
-    return reason != NULL ? reason : heir_check(explorer, entry, image, entry->heir, false);
+        reason = heir_check(explorer, entry, explorer->intruded, entry->heir, scene_intrude);
+    return reason != NULL ? reason : heir_check(explorer, entry, image, entry->heir, NULL);
 }
 
 /* One process for many states; if it dies of one, the next goes on behind it. */
@@ -226,7 +240,8 @@ static void batch_check(struct explorer *explorer, struct batch *batch)
     batch->progress->done = 0;
     for (unsigned i = 0; i < batch->count; i++)
         explorer->result->recoveries +=
-            1 + (batch->entries[i].heir != HEIR_RESTARTS) + is_intruded(explorer, &batch->entries[i]);
+            1 + (batch->entries[i].heir != HEIR_RESTARTS) + is_intruded(explorer, &batch->entries[i]) +
+            is_overtaken(explorer, &batch->entries[i]);
     while (batch->progress->done < batch->count && explorer->result->violations == 0) {
         char reason[64];
         int status;

@@ -35,6 +35,7 @@ struct operation {
     enum status answer;                              /* what it must return */
     bool opens_itself;                               /* act opens the participant */
     bool stores_nothing;                             /* the segment stays as it is, byte for byte */
+    bool is_overtaken; /* others go on beside it where it holds no lock, before all are killed (scene_overtake) */
     unsigned level_two_every;                        /* short run: one of so many states is gone on from; 0: none */
 };
 

@@ -360,6 +360,32 @@ static void commit_with_large_values(struct scene *scene)
     scene_will_put(scene, scene_key_in(scene, 3, 5), CHUNK_BYTES);
 }
 
+/* What each shard's write makes or ends has a chunk to itself, which is given back once it is over. */
+static void commit_to_be_overtaken(struct scene *scene)
+{
+    scene_put(scene, scene_key_in(scene, 0, 0), 20);
+    scene_put(scene, scene_key_in(scene, 1, 1), CHUNK_BYTES * 3 / 4);
+    scene_put(scene, scene_key_in(scene, 2, 0), 20);
+    scene_will_put(scene, scene_key_in(scene, 0, 0), CHUNK_BYTES * 3 / 4); /* overwrites */
+    scene_will_del(scene, scene_key_in(scene, 1, 1));                      /* deletes */
+    scene_will_put(scene, scene_key_in(scene, 2, 0), CHUNK_BYTES + 50);    /* has a value chunk */
+    scene_will_put(scene, scene_key_in(scene, 3, 5), CHUNK_BYTES * 3 / 4); /* inserts */
+}
+
+static void commit_with_locks_to_be_overtaken(struct scene *scene)
+{
+    commit_to_be_overtaken(scene);
+    scene->has_key_locks = true;
+}
+
+static void commit_in_locking(struct performer *performer)
+{
+    enum status status = transaction_begin(performer->participant, ISOLATION_LOCKING, &performer->transaction);
+
+    REQUIRE(status == STATUS_OK);
+    writes(performer, performer->scene->write_count);
+}
+
 static void commit_in_read_committed(struct performer *performer)
 {
     enum status status = transaction_begin(performer->participant, ISOLATION_READ_COMMITTED, &performer->transaction);
@@ -853,6 +879,12 @@ const struct operation operations[] = {
      .act = commits, .level_two_every = 1},
     {.name = "commit/read_committed", SMALL, .arrange = commit_over_shards, .prepare = commit_in_read_committed,
      .act = commits},
+    {.name = "commit/overtaken", SMALL, .arrange = commit_to_be_overtaken, .prepare = begins_and_writes, .act = commits,
+     .is_overtaken = true},
+    {.name = "commit/read_committed_overtaken", SMALL, .arrange = commit_to_be_overtaken,
+     .prepare = commit_in_read_committed, .act = commits, .is_overtaken = true},
+    {.name = "commit/locking_overtaken", SMALL, .arrange = commit_with_locks_to_be_overtaken,
+     .prepare = commit_in_locking, .act = commits, .is_overtaken = true},
     {.name = "commit/with_many_writes", SMALL, .arrange = commit_with_many_writes, .prepare = begins_and_writes,
      .act = commits},
     {.name = "commit/with_large_values", SMALL, .arrange = commit_with_large_values, .prepare = begins_and_writes,

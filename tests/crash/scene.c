@@ -598,6 +598,53 @@ const char *scene_intrude(const struct scene *scene, struct engine *copy, struct
     return NULL;
 }
 
+#define OVERTAKES 3u
+
+static bool is_shard_free(const struct engine *engine, unsigned shard)
+{
+    return robust_mutex_is_free(&table_shard(&engine->table, shard)->mutex);
+}
+
+/* Several times, as the first of them only supersedes; the last is long, so that no chunk is kept for what goes before. */
+static const char *overwrite(const struct scene *scene, struct participant *participant, unsigned key,
+                             struct scene_value *expected)
+{
+    static unsigned char data[CHUNK_BYTES];
+
+    for (unsigned i = 0; i < OVERTAKES; i++) {
+        size_t size = i % 2 == 0 ? CHUNK_BYTES / 2 : 16;
+        enum status status;
+
+        *expected = (struct scene_value){true, size, 2000 + key + i * SCENE_KEYS};
+        store_content_fill(data, size, expected->number);
+        status = transaction_put(participant, TRANSACTION_SINGLE, scene_key(scene, key), bytes_from(data, size));
+        if (status != STATUS_OK)
+            return wrong("a PUT beside the stopped one: %s", status_code(status));
+    }
+    return NULL;
+}
+
+const char *scene_overtake(const struct scene *scene, struct engine *copy, struct scene_value *expected)
+{
+    struct participant *participant = participant_in(scene->bystander, copy);
+    const char *fault = NULL;
+
+    for (unsigned shard = 0; fault == NULL && !scene->has_key_locks && shard < copy->table.shard_count; shard++) {
+        unsigned key = written_key_in(scene, shard);
+
+        if (key < SCENE_KEYS && is_shard_free(copy, shard))
+            fault = overwrite(scene, participant, key, &expected[key]);
+    }
+    horizon_advance(copy);
+    for (unsigned shard = 0; fault == NULL && shard < copy->table.shard_count; shard++) {
+        if (!is_shard_free(copy, shard) || shard_acquire(copy, shard) != STATUS_OK)
+            continue;
+        (void)table_clean(&copy->table, shard, UINT32_MAX);
+        shard_release(copy, shard);
+    }
+    return fault;
+}
+
 const char *scene_check(const struct scene *scene, struct engine *copy, enum scene_heir heir, bool is_after,
                         const struct scene_value *expected)
 {

@@ -103,6 +103,11 @@ const char *scene_recover(struct engine *engine, enum scene_heir heir);
  * NULL, or what is wrong. */
 const char *scene_intrude(const struct scene *scene, struct engine *copy, struct scene_value *expected);
 
+/* The bystander goes on beside a process that stands still, where that holds no lock: he overwrites what the operation writes
+ * there, which is noted in `expected`, and frees all that is over. What the stopped one has published already may be gone
+ * then. NULL, or what is wrong. */
+const char *scene_overtake(const struct scene *scene, struct engine *copy, struct scene_value *expected);
+
 /* Everything that must be true of a recovered copy: it is whole, holds what is expected, the witness still reads the
  * past, and it can be used further. After HEIR_RESTARTS there is no witness. NULL, or what is wrong (a static buffer).
  */

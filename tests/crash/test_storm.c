@@ -1,6 +1,7 @@
 /* Real deaths: processes work on one store and are killed at random moments, one, two or three at once, by SIGKILL,
  * SIGSEGV or SIGABRT, also while they recover from each other's deaths; the kernel passes their locks on. What was
- * answered OK is there, what was not sent is not, and every transaction is there as a whole or not at all.
+ * answered OK is there, what was not sent is not, and every transaction is there as a whole or not at all. Now and then all are
+ * killed at once, and the store is restarted: that is never refused.
  *
  *   HAUSKV_TEST_SEED=<seed>   other choices (how processes meet is not repeated)
  *   HAUSKV_TEST_STEPS=<n>     n rounds of killing */
@@ -27,6 +28,9 @@
 #define FIRST_BALANCE 1000u
 #define STORM_BYTES ((size_t)1 << 20)
 #define ROUNDS 1000u
+#define RESTART_ONE_IN 10u /* rounds */
+#define TWINS 8u
+#define LOCK_TIMEOUT_MS 1000u
 
 /* Numbers are sent before COMMIT and answered after it; what the store holds is one of the two. */
 struct receipt {
@@ -42,6 +46,9 @@ struct storm {
     _Atomic uint64_t drained;
     _Atomic uint64_t sums_seen;
     _Atomic uint64_t starts;
+    _Atomic uint64_t twins_written;
+    uint64_t restarts;
+    uint64_t commits_finished; /* by restarts */
     _Atomic int violation; /* the first thing that a worker found wrong */
     _Atomic int status;    /* what the store then answered */
 };
@@ -52,6 +59,7 @@ enum violation {
     VIOLATION_RECEIPT,
     VIOLATION_SUM,
     VIOLATION_PAIR,
+    VIOLATION_TWINS,
     VIOLATION_STATUS
 };
 
@@ -157,10 +165,10 @@ static bool has_stood_still(const struct worker *worker, enum status status)
     return status == STATUS_TIMEOUT && clock_monotonic_ms() - worker->began_ms >= RECLAIM_IDLE_MS;
 }
 
-static enum status begin(struct worker *worker)
+static enum status begin(struct worker *worker, enum isolation isolation)
 {
     worker->began_ms = clock_monotonic_ms();
-    return store_begin(worker->session, ISOLATION_SERIALIZABLE, &worker->transaction);
+    return store_begin(worker->session, isolation, &worker->transaction);
 }
 
 /* A whole transaction. */
@@ -168,7 +176,7 @@ static enum status turn(struct worker *worker)
 {
     struct receipt *receipt = &worker->storm->receipts[worker->number];
     uint64_t next = atomic_load(&receipt->answered) + 1;
-    enum status status = begin(worker);
+    enum status status = begin(worker, ISOLATION_SERIALIZABLE);
 
     if (status != STATUS_OK)
         return status;
@@ -192,11 +200,53 @@ static enum status turn(struct worker *worker)
                                                                                                           : status;
 }
 
+/* Twins are written or deleted together and not read before, by levels that pin nothing: what such a commit has published in
+ * one shard may be overwritten and freed before it comes to the next. */
+static enum status twins_write(struct worker *worker)
+{
+    bool is_locking = store_random_one_in(&worker->random, 2);
+    unsigned which = (unsigned)store_random_below(&worker->random, TWINS);
+    uint64_t number = store_random_one_in(&worker->random, 3) ? 0 : store_random_next(&worker->random) | 1;
+    enum status status = begin(worker, is_locking ? ISOLATION_LOCKING : ISOLATION_READ_COMMITTED);
+    static const char *const kinds[] = {"elder", "younger"};
+    char text[32];
+
+    for (unsigned i = 0; status == STATUS_OK && i < 2; i++)
+        status = number != 0 ? number_put(worker, kinds[i], which, number)
+                             : store_del(worker->session, worker->transaction, name_of(kinds[i], which, text));
+    if (status == STATUS_OK) {
+        status = store_commit(worker->session, worker->transaction, NULL);
+        atomic_fetch_add(&worker->storm->twins_written, status == STATUS_OK);
+    } else if (worker->transaction != STORE_SINGLE) {
+        store_rollback(worker->session, worker->transaction);
+    }
+    worker->transaction = STORE_SINGLE;
+    return status == STATUS_OUT_OF_MEMORY || status == STATUS_LOCK_TIMEOUT || has_stood_still(worker, status) ? STATUS_OK
+                                                                                                             : status;
+}
+
+/* In one snapshot. */
+static bool twins_are_equal(struct worker *worker)
+{
+    enum status status = begin(worker, ISOLATION_SERIALIZABLE);
+    uint64_t elder = 0;
+    uint64_t younger = 0;
+
+    for (unsigned which = 0; status == STATUS_OK && elder == younger && which < TWINS; which++) {
+        status = number_get(worker, "elder", which, &elder);
+        if (status == STATUS_OK)
+            status = number_get(worker, "younger", which, &younger);
+    }
+    store_rollback(worker->session, worker->transaction);
+    worker->transaction = STORE_SINGLE;
+    return status != STATUS_OK ? has_stood_still(worker, status) : elder == younger;
+}
+
 /* One snapshot over all accounts. */
 static bool sum_is_right(struct worker *worker)
 {
     uint64_t sum = 0;
-    enum status status = begin(worker);
+    enum status status = begin(worker, ISOLATION_SERIALIZABLE);
 
     for (unsigned account = 0; status == STATUS_OK && account < ACCOUNTS; account++) {
         uint64_t balance;
@@ -249,11 +299,13 @@ static int worker_process(void *context)
     else if (!receipt_is_right(worker))
         violation_note(worker->storm, VIOLATION_RECEIPT, status);
     while (atomic_load(&worker->storm->violation) == VIOLATION_NONE) {
-        status = turn(worker);
+        status = store_random_one_in(&worker->random, 3) ? twins_write(worker) : turn(worker);
         if (status != STATUS_OK)
             violation_note(worker->storm, VIOLATION_STATUS, status);
         if (store_random_one_in(&worker->random, 8) && !sum_is_right(worker))
             violation_note(worker->storm, VIOLATION_SUM, STATUS_OK);
+        if (store_random_one_in(&worker->random, 8) && !twins_are_equal(worker))
+            violation_note(worker->storm, VIOLATION_TWINS, STATUS_OK);
     }
     return 0;
 }
@@ -290,14 +342,20 @@ static int random_signal(struct store_random *random)
     return signals[store_random_below(random, 3)];
 }
 
+static void pause_us(uint64_t us)
+{
+    const struct timespec delay = {.tv_nsec = (long)us * 1000};
+
+    (void)nanosleep(&delay, NULL);
+}
+
 /* One to three of them at once, then others in their place. */
 static void kill_some(struct store_random *random)
 {
-    const struct timespec delay = {.tv_nsec = (long)store_random_below(random, 3L * 1000 * 1000)};
     unsigned first = (unsigned)store_random_below(random, PROCESSES);
     unsigned count = 1 + (unsigned)store_random_below(random, 3);
 
-    (void)nanosleep(&delay, NULL);
+    pause_us(store_random_below(random, 3000));
     for (unsigned i = 0; i < count; i++)
         (void)kill(processes[(first + i) % PROCESSES], random_signal(random));
     for (unsigned i = 0; i < count; i++) {
@@ -306,6 +364,35 @@ static void kill_some(struct store_random *random)
         (void)process_wait(processes[number]);
         start(number, random);
     }
+}
+
+static void assert_restarts(void)
+{
+    struct engine *engine = shared_store_engine(storm->store);
+    struct engine_restart report = {0};
+    const char *reason = NULL;
+
+    cr_assert(segment_is_repairable(engine, &reason), "a restart is refused: %s", reason);
+    cr_assert(segment_repair(engine, &report));
+    cr_assert(segment_is_valid(engine, &reason), "a restart leaves: %s", reason);
+    storm->restarts++;
+    storm->commits_finished += report.commits_finished;
+}
+
+/* As kill -9 of the whole server. Two stand still before, wherever they are, while the others go on. */
+static void kill_all_and_restart(struct store_random *random)
+{
+    pause_us(store_random_below(random, 1000));
+    (void)kill(processes[0], SIGSTOP);
+    (void)kill(processes[1], SIGSTOP);
+    pause_us(store_random_below(random, 2000));
+    for (unsigned number = 0; number < PROCESSES; number++)
+        (void)kill(processes[number], SIGKILL);
+    for (unsigned number = 0; number < PROCESSES; number++)
+        (void)process_wait(processes[number]);
+    assert_restarts();
+    for (unsigned number = 0; number < PROCESSES; number++)
+        start(number, random);
 }
 
 static void assert_whole(void)
@@ -317,6 +404,7 @@ static void assert_whole(void)
     (void)slots_drain_dead(engine);
     cr_assert_eq(store_session_open(storm->store, &reader.session), STATUS_OK);
     cr_assert(sum_is_right(&reader), "the sum is wrong at the end");
+    cr_assert(twins_are_equal(&reader), "twins differ at the end");
     for (reader.number = 0; reader.number < WORKERS; reader.number++)
         cr_assert(receipt_is_right(&reader), "what worker %u was answered is not there", reader.number);
     store_session_close(reader.session);
@@ -330,7 +418,8 @@ static void assert_whole(void)
 
 static void accounts_open(void)
 {
-    const struct shared_store_options options = {.bytes = STORM_BYTES, .shard_count = 4};
+    const struct shared_store_options options = {
+        .bytes = STORM_BYTES, .shard_count = 4, .lock_timeout_ms = LOCK_TIMEOUT_MS};
     struct worker author = {.storm = storm};
 
     cr_assert_eq(shared_store_create(&options, &storm->store), STATUS_OK);
@@ -354,12 +443,16 @@ Test(storm, whoever_is_killed_loses_nothing_and_leaves_nothing_half_done, .timeo
     for (unsigned number = 0; number < PROCESSES; number++)
         start(number, &random);
     for (uint64_t round = 0; round < rounds && atomic_load(&storm->violation) == VIOLATION_NONE; round++)
-        kill_some(&random);
+        if (store_random_one_in(&random, RESTART_ONE_IN))
+            kill_all_and_restart(&random);
+        else
+            kill_some(&random);
     for (unsigned number = 0; number < PROCESSES; number++)
         (void)process_kill(processes[number]);
     fprintf(stderr, "figures: storm in the engine, seed %" PRIu64 ": %" PRIu64 " starts, %" PRIu64 " commits, %" PRIu64 " sums, ", storm->seed,
             atomic_load(&storm->starts), atomic_load(&storm->commits), atomic_load(&storm->sums_seen));
-    fprintf(stderr, "%" PRIu64 " slots drained by the housekeeper\n", atomic_load(&storm->drained));
+    fprintf(stderr, "%" PRIu64 " slots drained by the housekeeper, %" PRIu64 " twins written, %" PRIu64 " restarts, which finished %" PRIu64 " commits\n",
+            atomic_load(&storm->drained), atomic_load(&storm->twins_written), storm->restarts, storm->commits_finished);
     cr_assert_eq(atomic_load(&storm->violation), VIOLATION_NONE, "a worker saw violation %d, %s",
                  atomic_load(&storm->violation), status_code((enum status)atomic_load(&storm->status)));
     assert_whole();

@@ -205,6 +205,60 @@ static bool audit(struct storm_client *client)
     return read_ok(client, 1);
 }
 
+/* Of many sizes. */
+static void twin_put(struct storm_client *client, const char *twin, unsigned which, uint64_t number)
+{
+    text_format(&client->lines, "PUT %s%u %" PRIu64, twin, which, number);
+    text_append_repeated(&client->lines, '0', (size_t)number % 3000);
+    text_append_string(&client->lines, "\n");
+}
+
+/* Twins are written or deleted together, unread, in READ COMMITTED: nothing keeps what such a commit has published in one
+ * shard before it comes to the next. */
+static bool write_twins(struct storm_client *client)
+{
+    unsigned which = (unsigned)store_random_below(&client->random, STORM_TWINS);
+    uint64_t number = store_random_below(&client->random, 1000000);
+
+    text_append_string(&client->lines, "START READ COMMITTED\n");
+    for (unsigned i = 0; i < 2; i++) {
+        if (number % 3 == 0)
+            text_format(&client->lines, "DEL %s%u\n", i == 0 ? "elder" : "younger", which);
+        else
+            twin_put(client, i == 0 ? "elder" : "younger", which, number);
+    }
+    text_append_string(&client->lines, "COMMIT\n");
+    if (!send_lines(client) || !read_ok(client, 4))
+        return false;
+    client->ledger->commits++;
+    return true;
+}
+
+/* In one snapshot. */
+static bool compare_twins(struct storm_client *client)
+{
+    struct text elder = {0};
+    bool is_seen;
+
+    text_append_string(&client->lines, "START\n");
+    for (unsigned which = 0; which < STORM_TWINS; which++)
+        text_format(&client->lines, "GET elder%u\nGET younger%u\n", which, which);
+    text_append_string(&client->lines, "COMMIT\n");
+    is_seen = send_lines(client) && read_ok(client, 1);
+    for (unsigned which = 0; is_seen && which < STORM_TWINS; which++) {
+        const char *reply = read_reply(client);
+
+        text_clear(&elder);
+        if (reply != NULL)
+            text_append_string(&elder, reply);
+        is_seen = reply != NULL && (reply = read_reply(client)) != NULL;
+        if (is_seen && !bytes_equal(text_bytes(&elder), bytes_from_string(reply)))
+            driver_fail(NULL, "client %u: one of twins %u answers %.80s", client->number, which, reply);
+    }
+    text_deinit(&elder);
+    return is_seen && read_ok(client, 1);
+}
+
 static unsigned char *new_outcome(struct storm_client *client, unsigned *number)
 {
     *number = atomic_load(&client->ledger->count);
@@ -275,8 +329,9 @@ static bool transfer(struct storm_client *client)
 
 static void work(struct storm_client *client)
 {
-    uint64_t choice = store_random_below(&client->random, 8);
-    bool is_whole = choice == 0 ? audit(client) : choice <= 3 ? put_record(client) : transfer(client);
+    static bool (*const kinds[])(struct storm_client *client) = {audit,    put_record, put_record,  put_record,   transfer,
+                                                                transfer, transfer,   write_twins, compare_twins};
+    bool is_whole = kinds[store_random_below(&client->random, sizeof kinds / sizeof kinds[0])](client);
 
     if (is_whole && !store_random_one_in(&client->random, LEAVE_ONE_IN))
         return;

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define STORM_CLIENTS 16u
+#define STORM_TWINS 4u
 #define STORM_ACCOUNTS 10u
 #define STORM_COINS_AT_FIRST 1000
 #define STORM_RECORDS_MAX 200000u /* of each client; afterwards it only looks */
