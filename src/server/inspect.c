@@ -8,65 +8,35 @@
 
 #include "platform/diagnostic.h"
 #include "server/control.h"
-#include "server/dump.h"
 #include "server/report.h"
+#include "server/salvage.h"
 #include "store/shared_store.h"
 
-static bool line_write(void *context, struct bytes line)
-{
-    (void)context;
-    return fwrite(line.data, 1, line.size, stdout) == line.size;
-}
-
 /* Whoever reads a part of it must not take it for the whole. */
-static int output_finish(const char *what, int exit_status)
+static int report_finish(int exit_status)
 {
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
         return exit_status;
-    diagnostic_error("The %s cannot be written: %s", what, strerror(errno));
+    diagnostic_error("The report cannot be written: %s", strerror(errno));
     return 1;
 }
 
-static int dump(struct store *store)
-{
-    const struct dump_sink sink = {.write = line_write};
-    struct store_session *session;
-    uint64_t pairs = 0;
-    enum status status = store_session_open(store, &session);
-
-    if (status == STATUS_OK) {
-        status = dump_write(session, &sink, &pairs);
-        store_session_close(session);
-    }
-    if (output_finish("dump", 0) != 0)
-        return 1;
-    if (status == STATUS_OK)
-        diagnostic_info("%" PRIu64 " pairs", pairs);
-    else
-        diagnostic_error("The dump ended early: %s", status_message(status));
-    return status == STATUS_OK ? 0 : 1;
-}
-
-/* Repairs and checks a copy that only this process sees; with_dump writes its pairs. */
-static int copy_examine(const struct shared_store_options *options, bool with_dump)
+/* Repairs and checks a copy that only this process sees, as a restart would. */
+static int copy_examine(const struct shared_store_options *options)
 {
     struct shared_store_restart restart;
     struct store *store;
-    int exit_status = 0;
 
     if (shared_store_attach(options, true, &store, &restart) != STATUS_OK) {
-        if (!with_dump)
-            printf("valid: no\n");
+        printf("valid: no\n");
         diagnostic_error("%s: %s", options->name, shared_store_reason());
+        (void)salvage_report(stdout, options->directory, options->name);
         return 1;
     }
-    if (with_dump)
-        exit_status = dump(store);
-    else
-        printf("valid: yes; a restart finds %" PRIu64 " keys, finishes %u commits and ends %u sessions of the dead\n",
-               restart.keys, restart.commits_finished, restart.sessions_ended);
+    printf("valid: yes; a restart finds %" PRIu64 " keys, finishes %u commits and ends %u sessions of the dead\n",
+           restart.keys, restart.commits_finished, restart.sessions_ended);
     shared_store_destroy(store);
-    return exit_status;
+    return 0;
 }
 
 /* The segment as it lies, and whether a restart would take it. */
@@ -74,14 +44,17 @@ static int report(const struct shared_store_options *options)
 {
     struct shared_store_restart restart;
     struct store *store;
+    enum status status = shared_store_attach(options, false, &store, &restart);
 
-    if (shared_store_attach(options, false, &store, &restart) != STATUS_OK) {
+    if (status != STATUS_OK) {
         diagnostic_error("%s: %s", options->name, shared_store_reason());
-        return 1;
+        if (status != STATUS_NOT_FOUND)
+            (void)salvage_report(stdout, options->directory, options->name);
+        return report_finish(1);
     }
     report_write(stdout, options->name, shared_store_engine(store), false);
     shared_store_destroy(store);
-    return output_finish("report", copy_examine(options, false));
+    return report_finish(copy_examine(options));
 }
 
 int inspect_run(const struct server_config *config)
@@ -108,5 +81,5 @@ int inspect_run(const struct server_config *config)
                          options.name);
         return 1;
     }
-    return config->is_dump ? copy_examine(&options, true) : report(&options);
+    return config->is_dump ? salvage_dump(options.directory, options.name) : report(&options);
 }
