@@ -52,6 +52,9 @@
 #define CONFIG_MEMORY_BYTES_MAX ((size_t)64 << 30)
 /* A line of that length holds no value that is too large for the store (VALUE_BYTES_MAX), in whole MiB. */
 #define CONFIG_COMMAND_BYTES_MAX ((size_t)59 << 20)
+/* Eight transactions that have ended keep less than that. */
+#define CONFIG_READS_BYTES_MIN ((size_t)1 << 20)
+#define CONFIG_READS_BYTES_MAX ((size_t)4 << 30) /* what eight transactions can have at most */
 #define CONFIG_DURATION_MS_MAX 2145600000u /* 596 h: whole hours that fit an int, which poll(2) takes */
 
 /* The options, CONFIG_BIND to CONFIG_VERSION, in the order of option.def. */
@@ -115,6 +118,7 @@ struct server_config {
     unsigned spare_workers_min; /* 1 to spare_workers_max */
     unsigned spare_workers_max;
     size_t command_bytes_max; /* of a line without its end; a value of that size always fits the store */
+    size_t reads_bytes_max;   /* of what a connection's transactions remember of their reads */
 
     unsigned transaction_timeout_ms; /* 0: none; so with the others */
     unsigned idle_timeout_ms;

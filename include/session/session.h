@@ -32,6 +32,7 @@ struct session_config {
     enum isolation isolation; /* of START and BEGIN that name none */
     size_t command_bytes_max; /* --max-command: 1 to LINE_BYTES_LIMIT, a line without its end */
     unsigned lock_timeout_ms; /* the store's; only told to clients */
+    size_t reads_bytes_max;   /* the same */
     enum framing framing;
     enum dialect dialect;
     /* Writes the object that STATS answers. NULL: an empty one. */

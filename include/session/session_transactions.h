@@ -60,7 +60,8 @@ enum status session_transactions_start(struct session_transactions *transactions
 /* Opens START's as an aborted one, after a START that failed; nothing if it is open. */
 void session_transactions_start_aborted(struct session_transactions *transactions);
 
-/* Opens one and gives it the server's next id. STATUS_TOO_LARGE, STATUS_INTERNAL
+/* Opens one and gives it the server's next id. STATUS_TOO_LARGE: STORE_TRANSACTIONS_MAX
+ * are open, or the connection can remember no more ids (id_set_takes); STATUS_INTERNAL
  * (no private memory), and what store_begin answers. */
 enum status session_transactions_begin(struct session_transactions *transactions, enum isolation isolation,
                                        uint64_t *id);

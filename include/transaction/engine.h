@@ -15,6 +15,7 @@ struct engine {
     struct segment *segment;
     struct table table;
     unsigned lock_timeout_ms; /* how long a command waits for a key; 0: for ever */
+    size_t reads_bytes_max;   /* of the read sets of a participant; 0: only READ_SET_BYTES_MAX counts */
     unsigned snapshot_timeout_ms; /* from when on others need not wait for what a snapshot holds back; 0: never */
     struct snapshot_marks marks;  /* of a process that calls snapshots_grow_old */
 };
@@ -26,6 +27,7 @@ struct engine_options {
     unsigned shard_count;  /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
     bool is_fresh;         /* see segment_options */
     unsigned lock_timeout_ms; /* how long a command waits for a key of a LOCKING transaction; 0: for ever */
+    size_t reads_bytes_max;   /* see engine */
     unsigned snapshot_timeout_ms; /* see engine_reclaim; 0: never */
 };
 

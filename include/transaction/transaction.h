@@ -53,6 +53,7 @@ struct participant {
     struct key_hints hints; /* of transaction_prefetch */
     bool has_ended_snapshot; /* after STATUS_TIMEOUT */
     const struct waiter *waiter; /* asked while a command waits for a key; NULL: nobody */
+    struct read_budget reads; /* of all its transactions */
     struct transaction transactions[TRANSACTION_COUNT_MAX];
     struct bytes conflict_key; /* after STATUS_CONFLICT (empty: a scanned range), of a commit that waited in vain too */
     unsigned char conflict_key_bytes[KEY_BYTES_MAX];

@@ -217,7 +217,9 @@ bool config_is_valid(const struct server_config *config)
         config->spare_workers_min >= 1 && config->spare_workers_min <= config->spare_workers_max;
     bool has_room = config->clients_max >= 1 &&
                     config->clients_max + config->spare_workers_min <= CONFIG_PROCESSES_MAX && config->memory_bytes > 0 && config->command_bytes_max > 0 &&
-                    config->command_bytes_max <= CONFIG_COMMAND_BYTES_MAX;
+                    config->command_bytes_max <= CONFIG_COMMAND_BYTES_MAX &&
+                    config->reads_bytes_max >= CONFIG_READS_BYTES_MIN &&
+                    config->reads_bytes_max <= CONFIG_READS_BYTES_MAX;
     bool times_fit = config->transaction_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->idle_timeout_ms <= CONFIG_DURATION_MS_MAX &&
                      config->write_timeout_ms <= CONFIG_DURATION_MS_MAX &&

@@ -164,6 +164,7 @@ static bool open_store(struct inheritance *inheritance, const struct server_conf
         .bytes = config_is_default(config, CONFIG_MEMORY) ? 0 : config->memory_bytes,
         .is_fresh = config->is_fresh,
         .lock_timeout_ms = config->lock_timeout_ms,
+        .reads_bytes_max = config->reads_bytes_max,
         .snapshot_timeout_ms = config->snapshot_timeout_ms,
     };
     struct shared_store_statistics statistics;

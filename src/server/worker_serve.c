@@ -84,6 +84,7 @@ static struct session_config session_config_of(const struct worker *worker)
         .isolation = inheritance->config->isolation,
         .command_bytes_max = inheritance->config->command_bytes_max,
         .lock_timeout_ms = inheritance->config->lock_timeout_ms,
+        .reads_bytes_max = inheritance->config->reads_bytes_max,
         .framing = inheritance->config->framing,
         .dialect = inheritance->config->dialect,
         .write_stats = statistics_write,

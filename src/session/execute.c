@@ -165,7 +165,9 @@ static enum status execute_put(const struct job *job, store_transaction number)
 static enum status explain_read(const struct job *job, enum status status)
 {
     if (status == STATUS_TOO_LARGE)
-        message_add(job->message, "The transaction has read too many keys");
+        message_add(job->message, "The connection's transactions have read too many keys: the limit is %zu bytes to remember "
+                                  "them in (--max-reads)",
+                    job->session->config.reads_bytes_max);
     return status;
 }
 
@@ -263,9 +265,14 @@ static bool names_transaction(const struct job *job)
 
 static enum status explain_opening(const struct job *job, enum status status)
 {
-    if (status == STATUS_TOO_LARGE)
-        message_add(job->message, "%u transactions are open: the limit for a connection is %u",
-                    session_transactions_open_count(&job->session->transactions), STORE_TRANSACTIONS_MAX);
+    unsigned open_count = session_transactions_open_count(&job->session->transactions);
+
+    if (status == STATUS_TOO_LARGE && open_count >= STORE_TRANSACTIONS_MAX)
+        message_add(job->message, "%u transactions are open: the limit for a connection is %u", open_count,
+                    STORE_TRANSACTIONS_MAX);
+    else if (status == STATUS_TOO_LARGE)
+        message_add(job->message, "This connection was given ids in %zu ranges, more it cannot remember: reconnect",
+                    ID_SET_BLOCKS_MAX);
     else if (status == STATUS_DENIED)
         message_add(job->message, "This isolation level is not offered");
     return explain(job, status);

@@ -17,7 +17,8 @@ static uint64_t bit_of(uint64_t id)
 
 bool id_set_is_valid(const struct id_set *set)
 {
-    bool memory_is_there = set->block_count <= set->capacity && (set->blocks != NULL) == (set->capacity > 0);
+    bool memory_is_there = set->block_count <= set->capacity && set->block_count <= ID_SET_BLOCKS_MAX &&
+                           (set->blocks != NULL) == (set->capacity > 0);
 
     for (size_t i = 0; memory_is_there && i < set->block_count; i++) {
         bool is_in_order = i == 0 || set->blocks[i - 1].number < set->blocks[i].number;
@@ -45,7 +46,7 @@ bool id_set_reserve(struct id_set *set)
     struct id_block *blocks;
     size_t size;
 
-    if (set->block_count < set->capacity)
+    if (set->block_count < set->capacity || set->block_count == ID_SET_BLOCKS_MAX)
         return true;
     if (set->capacity > 0 && !size_multiply(capacity, 2, &capacity))
         return false;
@@ -59,13 +60,23 @@ bool id_set_reserve(struct id_set *set)
     return true;
 }
 
+static bool is_in_last_block(const struct id_set *set, uint64_t id)
+{
+    return set->block_count > 0 && set->blocks[set->block_count - 1].number >= id / IDS_PER_BLOCK;
+}
+
+bool id_set_takes(const struct id_set *set, uint64_t id)
+{
+    return set->block_count < ID_SET_BLOCKS_MAX || is_in_last_block(set, id);
+}
+
 void id_set_add(struct id_set *set, uint64_t id)
 {
     uint64_t number = id / IDS_PER_BLOCK;
     struct id_block *last;
 
-    if (set->block_count == 0 || set->blocks[set->block_count - 1].number < number) {
-        REQUIRE(set->block_count < set->capacity);
+    if (!is_in_last_block(set, id)) {
+        REQUIRE(set->block_count < set->capacity && set->block_count < ID_SET_BLOCKS_MAX);
         set->blocks[set->block_count++] = (struct id_block){.number = number};
     }
     last = &set->blocks[set->block_count - 1];

@@ -15,6 +15,7 @@ static const unsigned allowed[SESSION_TRANSACTION_STATE_COUNT] = {
 };
 
 static struct session_transaction *closed_one(struct session_transactions *transactions);
+static bool may_open(const struct session_transactions *transactions);
 static enum status open_in_store(struct session_transactions *transactions, struct session_transaction *transaction,
                                  enum isolation isolation);
 static void enter(struct session_transactions *transactions, struct session_transaction *transaction,
@@ -81,17 +82,27 @@ enum status session_transactions_begin(struct session_transactions *transactions
     struct session_transaction *transaction = closed_one(transactions);
     enum status status;
 
-    if (transaction == NULL)
+    if (transaction == NULL || !may_open(transactions))
         return STATUS_TOO_LARGE;
     if (!id_set_reserve(&transactions->given))
         return STATUS_INTERNAL;
-    status = open_in_store(transactions, transaction, isolation);
+    status = store_begin(transactions->store, isolation, &transaction->number);
     if (status != STATUS_OK)
         return status;
-    transaction->id = atomic_fetch_add(transactions->last_id, 1) + 1;
-    id_set_add(&transactions->given, transaction->id);
-    *id = transaction->id;
+    *id = atomic_fetch_add(transactions->last_id, 1) + 1;
+    if (!id_set_takes(&transactions->given, *id)) {
+        store_rollback(transactions->store, transaction->number);
+        return STATUS_TOO_LARGE; /* the id is nobody's */
+    }
+    enter(transactions, transaction, OPEN);
+    transaction->id = *id;
+    id_set_add(&transactions->given, *id);
     return STATUS_OK;
+}
+
+static bool may_open(const struct session_transactions *transactions)
+{
+    return session_transactions_open_count(transactions) < STORE_TRANSACTIONS_MAX;
 }
 
 struct session_transaction *session_transactions_started(struct session_transactions *transactions)
@@ -190,7 +201,7 @@ static enum status open_in_store(struct session_transactions *transactions, stru
 {
     enum status status;
 
-    if (session_transactions_open_count(transactions) >= STORE_TRANSACTIONS_MAX)
+    if (!may_open(transactions))
         return STATUS_TOO_LARGE;
     status = store_begin(transactions->store, isolation, &transaction->number);
     if (status == STATUS_OK)

@@ -33,6 +33,7 @@ enum status engine_create(const struct engine_options *options, struct engine **
         goto remove_segment;
     }
     engine->lock_timeout_ms = options->lock_timeout_ms;
+    engine->reads_bytes_max = options->reads_bytes_max;
     engine->snapshot_timeout_ms = options->snapshot_timeout_ms;
     *result = engine;
     return STATUS_OK;

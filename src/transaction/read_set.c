@@ -15,16 +15,35 @@ static struct read_entry *place_of(const struct read_set *set, uint64_t hash, st
     return &set->entries[place];
 }
 
+static bool budget_allows(const struct read_set *set, size_t more)
+{
+    return set->budget == NULL || more <= set->budget->bytes_max - set->budget->bytes;
+}
+
+static void budget_take(const struct read_set *set, size_t more)
+{
+    if (set->budget != NULL)
+        set->budget->bytes += more;
+}
+
+static size_t bytes_of(const struct read_set *set)
+{
+    return set->capacity * sizeof(struct read_entry) + set->keys_capacity;
+}
+
 static enum status entries_grow(struct read_set *set)
 {
     struct read_set grown = *set;
+    size_t more;
 
     grown.capacity = set->capacity == 0 ? READ_SET_CAPACITY_FIRST : set->capacity * 2;
-    if (grown.capacity * sizeof(struct read_entry) > READ_SET_BYTES_MAX)
+    more = (grown.capacity - set->capacity) * sizeof(struct read_entry);
+    if (grown.capacity * sizeof(struct read_entry) > READ_SET_BYTES_MAX || !budget_allows(set, more))
         return STATUS_TOO_LARGE;
     grown.entries = calloc(grown.capacity, sizeof(struct read_entry));
     if (grown.entries == NULL)
         return STATUS_INTERNAL;
+    budget_take(set, more);
     for (size_t i = 0; i < set->capacity; i++)
         if (set->entries[i].key_size != 0)
             *place_of(&grown, set->entries[i].hash, read_set_key(set, &set->entries[i])) = set->entries[i];
@@ -40,13 +59,14 @@ static enum status keys_grow(struct read_set *set, size_t size)
 
     while (capacity - set->keys_size < size)
         capacity *= 2;
-    if (capacity > READ_SET_BYTES_MAX)
-        return STATUS_TOO_LARGE;
     if (capacity == set->keys_capacity)
         return STATUS_OK;
+    if (capacity > READ_SET_BYTES_MAX || !budget_allows(set, capacity - set->keys_capacity))
+        return STATUS_TOO_LARGE;
     keys = realloc(set->keys, capacity);
     if (keys == NULL)
         return STATUS_INTERNAL;
+    budget_take(set, capacity - set->keys_capacity);
     set->keys = keys;
     set->keys_capacity = capacity;
     return STATUS_OK;
@@ -84,7 +104,7 @@ enum status read_set_add(struct read_set *set, uint64_t hash, struct bytes key, 
 
 void read_set_clear(struct read_set *set)
 {
-    if (set->capacity * sizeof(struct read_entry) + set->keys_capacity > READ_SET_BYTES_KEPT) {
+    if (bytes_of(set) > READ_SET_BYTES_KEPT) {
         read_set_deinit(set);
         return;
     }
@@ -96,7 +116,9 @@ void read_set_clear(struct read_set *set)
 
 void read_set_deinit(struct read_set *set)
 {
+    if (set->budget != NULL)
+        set->budget->bytes -= bytes_of(set);
     free(set->entries);
     free(set->keys);
-    memset(set, 0, sizeof(*set));
+    *set = (struct read_set){.budget = set->budget};
 }

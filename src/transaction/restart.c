@@ -71,6 +71,7 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
     if (status != STATUS_OK)
         goto detach_segment;
     engine->lock_timeout_ms = options->lock_timeout_ms;
+    engine->reads_bytes_max = options->reads_bytes_max;
     engine->snapshot_timeout_ms = options->snapshot_timeout_ms;
     *result = engine;
     return STATUS_OK;

@@ -64,6 +64,9 @@ enum status participant_open(struct engine *engine, struct participant **result)
         return status;
     }
     participant->engine = engine;
+    participant->reads.bytes_max = engine->reads_bytes_max == 0 ? SIZE_MAX : engine->reads_bytes_max;
+    for (unsigned i = 0; i < TRANSACTION_COUNT_MAX; i++)
+        participant->transactions[i].reads.budget = &participant->reads;
     participant->slot = process_slot_at(engine->segment, participant->slot_number);
     *result = participant;
     return STATUS_OK;

@@ -92,6 +92,7 @@ Test(config, defaults)
     cr_assert_eq(config.spare_workers_min, 8);
     cr_assert_eq(config.spare_workers_max, 32);
     cr_assert_eq(config.command_bytes_max, (size_t)1 << 20);
+    cr_assert_eq(config.reads_bytes_max, (size_t)64 << 20);
     cr_assert_eq(config.transaction_timeout_ms, 300000);
     cr_assert_eq(config.idle_timeout_ms, 0);
     cr_assert_eq(config.write_timeout_ms, 60000);
@@ -314,6 +315,12 @@ Test(config, validity_names_its_parts)
     config.dialect = DIALECT_COUNT;
     cr_assert_not(config_is_valid(&config));
     config.dialect = DIALECT_MESSAGES;
+    config.reads_bytes_max = CONFIG_READS_BYTES_MIN - 1;
+    cr_assert_not(config_is_valid(&config));
+    config.reads_bytes_max = CONFIG_READS_BYTES_MAX + 1;
+    cr_assert_not(config_is_valid(&config));
+    config.reads_bytes_max = CONFIG_READS_BYTES_MAX;
+    cr_assert(config_is_valid(&config));
     config.lock_timeout_ms = CONFIG_DURATION_MS_MAX + 1;
     cr_assert_not(config_is_valid(&config));
     config.lock_timeout_ms = CONFIG_DURATION_MS_MAX;
@@ -430,7 +437,7 @@ Test(config, what_is_printed_reads_as_the_same)
     load(FLAGS("--bind=127.0.0.1", "--bind=2001:db8::1", "--insecure", "--port=0", "--port=0", "--port=65535",
                "--unix=my sock;et=#", "--unix=/b", "--name=x", "--memory=1048577", "--segment-dir=/d", "--fresh",
                "--discard", "--load=/dump", "--max-clients=3", "--min-spare=2", "--max-spare=3",
-               "--lock-holder-timeout=3s", "--lock-timeout=4ms", "--snapshot-timeout=5ms", "--inspect=other", "--dump"),
+               "--lock-holder-timeout=3s", "--lock-timeout=4ms", "--snapshot-timeout=5ms", "--max-reads=1025k", "--inspect=other", "--dump"),
          ENVIRONMENT("HAUSKV_MAX_COMMAND=59m", "HAUSKV_TRANSACTION_TIMEOUT=1501ms", "HAUSKV_IDLE_TIMEOUT=90m",
                      "HAUSKV_WRITE_TIMEOUT=596h", "HAUSKV_ISOLATION=read-committed", "HAUSKV_LOG_LEVEL=error",
                      "HAUSKV_FRAMING=auto", "HAUSKV_DIALECT=echo", "HAUSKV_CONFIG=/dev/null"));

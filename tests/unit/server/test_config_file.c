@@ -47,7 +47,7 @@ Test(config_file, every_option_has_its_name)
 {
     cr_assert_accepted(file_says(&config, "bind = 127.0.0.2\nport = 1\nunix = /s\ninsecure = yes\nname = n\n"
                                           "memory = 2m\nsegment-dir = /d\nfresh = yes\nmax-clients = 3\nmin-spare = 4\n"
-                                          "max-spare = 5\nmax-command = 6k\ntransaction-timeout = 7s\n"
+                                          "max-spare = 5\nmax-command = 6k\nmax-reads = 7m\ntransaction-timeout = 7s\n"
                                           "idle-timeout = 8m\nwrite-timeout = 9h\nisolation = read-committed\n"
                                           "log-level = debug\ndiscard = yes\nload = /d\nlock-holder-timeout = 10s\n"
                                           "inspect = i\ndump = yes\nlock-timeout = 11s\nsnapshot-timeout = 12s\nframing = auto\n"
@@ -64,6 +64,7 @@ Test(config_file, every_option_has_its_name)
     cr_assert_eq(config.spare_workers_min, 4);
     cr_assert_eq(config.spare_workers_max, 5);
     cr_assert_eq(config.command_bytes_max, 6 << 10);
+    cr_assert_eq(config.reads_bytes_max, 7 << 20);
     cr_assert_eq(config.transaction_timeout_ms, 7000);
     cr_assert_eq(config.idle_timeout_ms, 8 * 60000);
     cr_assert_eq(config.write_timeout_ms, 9 * 3600000);
@@ -80,7 +81,7 @@ Test(config_file, every_option_has_its_name)
     cr_assert_eq(config.dialect, DIALECT_MESSAGES);
     for (unsigned i = 0; i < CONFIG_CONFIG; i++) {
         cr_assert_eq(config.origins[i].source, CONFIG_FROM_FILE);
-        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 26);
+        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 27);
     }
     cr_assert_eq(config.origins[CONFIG_MEMORY].line, 6);
 }

@@ -116,6 +116,8 @@ Test(config_value, a_command_is_at_most_what_the_store_takes_as_a_value)
     cr_assert_eq(config.command_bytes_max, 16);
     cr_assert_reason(flag_says("max-command", "15"), "--max-command: '15' is less than 16");
     cr_assert_reason(flag_says("max-command", "61865985"), "--max-command: '61865985' is more than 59m");
+    cr_assert_reason(flag_says("max-reads", "1023k"), "--max-reads: '1023k' is less than 1m");
+    cr_assert_reason(flag_says("max-reads", "5g"), "--max-reads: '5g' is more than 4g");
 }
 
 Test(config_value, numbers_have_limits)

@@ -55,3 +55,23 @@ Test(id_set, takes_two_bits_for_an_id_of_a_busy_connection)
     cr_assert_leq(set.capacity * sizeof(struct id_block), 1000000 / 2);
     id_set_deinit(&set);
 }
+
+Test(id_set, takes_no_more_ranges_than_it_may)
+{
+    id_set_init(&set);
+    for (uint64_t block = 0; block < ID_SET_BLOCKS_MAX; block++) {
+        cr_assert(id_set_takes(&set, block * 64 + 1));
+        add(block * 64 + 1);
+    }
+    cr_assert(id_set_is_valid(&set));
+    cr_assert_leq(set.capacity * sizeof(struct id_block), (size_t)1 << 20);
+
+    cr_assert(id_set_takes(&set, ID_SET_BLOCKS_MAX * 64 - 1), "there is room in the last one");
+    add(ID_SET_BLOCKS_MAX * 64 - 1);
+    cr_assert_not(id_set_takes(&set, ID_SET_BLOCKS_MAX * 64));
+    cr_assert_not(id_set_takes(&set, UINT64_MAX));
+    cr_assert(id_set_reserve(&set));
+    cr_assert_leq(set.capacity * sizeof(struct id_block), (size_t)1 << 20);
+    cr_assert(id_set_contains(&set, 1));
+    id_set_deinit(&set);
+}

@@ -201,6 +201,30 @@ Test(session_errors, of_begin_open_nothing)
     expect_begun(&alice, "BEGIN", "1");
 }
 
+/* Every BEGIN finds that others have begun so many meanwhile that its id falls into another range. */
+Test(session_errors, of_begin_where_no_more_ids_can_be_remembered)
+{
+    for (uint64_t block = 0; block < ID_SET_BLOCKS_MAX; block++) {
+        char rollback[64];
+
+        atomic_store(&house.last_transaction_id, block * 64);
+        (void)snprintf(rollback, sizeof rollback, "ROLLBACK %ju", (uintmax_t)(block * 64 + 1));
+        (void)say(&alice, "BEGIN");
+        expect_ok(&alice, rollback);
+    }
+    expect_begun(&alice, "BEGIN", "4194242"); /* in the last one */
+    atomic_store(&house.last_transaction_id, ID_SET_BLOCKS_MAX * 64);
+    expect_ok(&alice, "START");
+    expect_reply(&alice, "BEGIN", "{\"status\": \"Error\", \"mesg\": \"This connection was given ids in 65536 ranges, more "
+                                  "it cannot remember: reconnect\", \"code\": \"too_large\"}");
+    expect_error(&alice, "COMMIT", "aborted"); /* the one rule */
+    cr_assert_eq(session_transactions_open_count(&alice.session.transactions), 1);
+    expect_ok(&alice, "PUT a 1 4194242");
+    expect_ok(&alice, "COMMIT 4194242");
+    expect_error(&alice, "GET a 1", "unknown_transaction");
+    expect_begun(&bob, "BEGIN", "4194306");
+}
+
 Test(session_errors, of_start_behind_an_id_abort_both)
 {
     expect_begun(&alice, "BEGIN", "1");

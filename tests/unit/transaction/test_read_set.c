@@ -139,3 +139,55 @@ Test(read_set, a_limit_is_a_limit)
     cr_assert_eq(read_set_add(&set, 0, bytes_from((unsigned char[1024]){0}, sizeof(key)), true), STATUS_OK,
                  "what is remembered already needs no memory");
 }
+
+/* --- a budget --- */
+
+static enum status add_number(struct read_set *to, uint64_t number)
+{
+    return read_set_add(to, number * UINT64_C(0x9e3779b97f4a7c15), bytes_from(&number, sizeof number), true);
+}
+
+Test(read_set, sets_of_one_budget_have_no_more_together)
+{
+    struct read_budget budget = {.bytes_max = (size_t)1 << 20};
+    struct read_set sets[8] = {{.entries = NULL}};
+    enum status status = STATUS_OK;
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < 8; i++)
+        sets[i].budget = &budget;
+    for (; status == STATUS_OK && count < 1000000; count += status == STATUS_OK)
+        status = add_number(&sets[count % 8], count);
+    cr_assert_eq(status, STATUS_TOO_LARGE);
+    cr_assert_gt(count, 10000);
+    cr_assert_leq(budget.bytes, budget.bytes_max);
+    cr_assert_eq(add_number(&sets[0], 0), STATUS_OK, "what is remembered already needs no memory");
+
+    read_set_deinit(&sets[7]);
+    for (uint64_t number = 0; number < 100; number++)
+        cr_assert_eq(add_number(&sets[7], number), STATUS_OK, "it has its budget still, and there is room again");
+    for (unsigned i = 0; i < 8; i++)
+        read_set_clear(&sets[i]);
+    cr_assert_leq(budget.bytes, (size_t)8 * 65536);
+    for (unsigned i = 0; i < 8; i++)
+        read_set_deinit(&sets[i]);
+    cr_assert_eq(budget.bytes, 0);
+}
+
+/* Long keys: their bytes are what is too much, and the index has grown before. */
+Test(read_set, a_set_that_grew_in_part_goes_on)
+{
+    struct read_budget budget = {.bytes_max = 64 * sizeof(struct read_entry) + 4096};
+    struct read_set one = {.budget = &budget};
+    unsigned char key[1024] = "";
+
+    for (unsigned char i = 0; i < 4; i++) {
+        key[0] = i;
+        cr_assert_eq(read_set_add(&one, i, bytes_from(key, sizeof key), true), STATUS_OK);
+    }
+    key[0] = 4;
+    cr_assert_eq(read_set_add(&one, 4, bytes_from(key, sizeof key), true), STATUS_TOO_LARGE);
+    cr_assert_eq(one.count, 4);
+    cr_assert_eq(budget.bytes, budget.bytes_max);
+    read_set_deinit(&one);
+}
