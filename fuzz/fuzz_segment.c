@@ -22,6 +22,8 @@
 
 /* --- editing --- */
 
+#define PLACE_OWNERS 3u /* see place_choose */
+
 struct place {
     size_t offset;
     size_t size;
@@ -53,7 +55,7 @@ static struct place place_choose(const struct segment_image *image, unsigned pla
         return (struct place){0, header->root_offset};
     case 2:
         return (struct place){header->root_offset, header->root_bytes};
-    case 3:
+    case PLACE_OWNERS:
         return (struct place){header->owners_offset, header->infos_offset - header->owners_offset};
     case 4:
         return chunk_place(image, CHUNK_SLOT, index);
@@ -64,6 +66,12 @@ static struct place place_choose(const struct segment_image *image, unsigned pla
     default:
         return chunk_place(image, CHUNK_LOG, index);
     }
+}
+
+/* A chunk's owner that is of some kind, else any: byte by byte one is seldom made. */
+static uint64_t owner_make(unsigned kind, uint64_t value)
+{
+    return chunk_owner_word((enum chunk_kind)(kind % CHUNK_KIND_COUNT), 0, (unsigned)(value & CHUNK_OWNER_MAX));
 }
 
 /* One byte, four, eight, or a word that is raised or lowered; words at their alignment. */
@@ -79,6 +87,8 @@ static void edit_apply(unsigned char *segment, const struct segment_image *image
     uint64_t value = input_number(input, operation == 3 ? 1 : size);
     uint32_t word;
 
+    if (what % 8 == PLACE_OWNERS && operation == 1 && what / 32 != 0)
+        value = owner_make(what / 32, value);
     if (target + size > image->size)
         return;
     if (operation == 3) {

@@ -16,10 +16,11 @@ unsigned process_slot_count(const struct segment *segment)
 
 struct process_slot *process_slot_at(const struct segment *segment, unsigned number)
 {
-    struct chunk_ref block = {
-        atomic_load_explicit(&segment->header->slot_blocks[number / SLOTS_PER_BLOCK], memory_order_acquire)};
+    struct chunk_ref block;
 
-    REQUIRE(!chunk_ref_is_none(block));
+    REQUIRE(number / SLOTS_PER_BLOCK < SEGMENT_SLOT_BLOCKS_MAX);
+    block.number = atomic_load_explicit(&segment->header->slot_blocks[number / SLOTS_PER_BLOCK], memory_order_acquire);
+    REQUIRE(chunk_ref_is_inside(segment, block));
     return (struct process_slot *)(void *)chunk_at(segment, block) + number % SLOTS_PER_BLOCK;
 }
 
@@ -66,6 +67,12 @@ static void slot_init(const struct segment *segment, struct process_slot *slot)
 
 _Static_assert(SLOT_COUNT_MAX <= SLOT_NUMBER_MAX, "every slot has a number");
 
+/* The owner word of any chunk names the block, so it may be none. */
+static bool slot_block_is(const struct segment *segment, unsigned block, struct chunk_ref chunk)
+{
+    return block < SEGMENT_SLOT_BLOCKS_MAX && atomic_load(&segment->header->slot_blocks[block]) == chunk.number;
+}
+
 /* A process that died while it added a block left its chunk unpublished; but so are those in reserve, whose blocks are
  * numbered from the first on. */
 static void orphans_release(struct segment *segment, unsigned reserved_blocks)
@@ -76,7 +83,7 @@ static void orphans_release(struct segment *segment, unsigned reserved_blocks)
         uint32_t word = chunk_owner(segment, chunk);
 
         if (chunk_owner_kind(word) == CHUNK_SLOT && chunk_owner_owner(word) >= reserved_blocks &&
-            atomic_load(&segment->header->slot_blocks[chunk_owner_owner(word)]) != chunk.number)
+            !slot_block_is(segment, chunk_owner_owner(word), chunk))
             chunk_release(segment, chunk);
     }
 }

@@ -19,6 +19,8 @@
 
 #define SEGMENT_MAGIC 0x31766b7375616825u /* "%hauskv1", little endian */
 #define CHUNK_COUNT_MIN 4u
+/* A commit word is a time and a bit. No clock comes there by counting commits. */
+#define CLOCK_MAX (UINT64_MAX >> 2)
 #define LEFTOVERS_WAIT_MS 2000u
 #define LEFTOVERS_POLL_US 20000u
 
@@ -576,6 +578,8 @@ bool segment_header_is_valid(const struct segment *segment, const char **reason)
     else if (header->bytes != segment->bytes || header->chunk_count != segment->chunk_count ||
              header->chunks_offset != segment->chunks_offset)
         *reason = "header and mapping disagree";
+    else if (atomic_load(&header->clock) < 1 || atomic_load(&header->clock) > CLOCK_MAX)
+        *reason = "the clock is out of range";
     else if (atomic_load(&header->horizon) > atomic_load(&header->clock))
         *reason = "horizon is in the future";
     for (uint32_t number = 1; *reason == NULL && number <= segment->chunk_count; number++) {

@@ -1,5 +1,6 @@
 /* Slots: who has them, and what the death of a process leaves. */
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "segment/process_table.h"
@@ -477,4 +478,20 @@ WHOLE_TEST(process_table, check_sees_what_a_slot_of_nobody_still_has)
     atomic_store(&slot->transactions[0].state, TRANSACTION_IDLE);
     assert_invalid(0);
     atomic_store(&slot->transactions[0].state, TRANSACTION_FREE);
+}
+
+/* --- what a damaged segment says --- */
+
+/* Beyond the list of blocks other things stand, and one of them may well be the chunk's number. */
+WHOLE_TEST(process_table, chunk_of_slots_is_not_looked_up_beyond_the_list_of_blocks)
+{
+    size_t begin = offsetof(struct segment_header, slot_blocks);
+    size_t last = (segment->bytes - begin) / sizeof(uint32_t) - 1;
+    unsigned block = last < CHUNK_OWNER_MAX ? (unsigned)last : CHUNK_OWNER_MAX;
+    struct chunk_ref chunk = {CHUNKS};
+
+    memcpy(segment->base + begin + block * sizeof(uint32_t), &chunk.number, sizeof(chunk.number));
+    atomic_store(&segment->owners[chunk.number], chunk_owner_word(CHUNK_SLOT, 0, block));
+    process_table_reset_locks(segment);
+    cr_assert_eq(chunk_owner(segment, chunk), 0, "it is taken for one that is in use");
 }

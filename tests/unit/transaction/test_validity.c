@@ -205,6 +205,7 @@ static struct chunk_info *info_with_room(void)
     DAMAGE(size_of_the_segment, "header and mapping disagree", header()->bytes += CHUNK_BYTES)                        \
     DAMAGE(number_of_chunks, "header and mapping disagree", header()->chunk_count--)                                  \
     DAMAGE(horizon_in_the_future, "horizon is in the future", atomic_store(&header()->horizon, clock_now() + 1))      \
+    DAMAGE(clock_that_no_count_reaches, "the clock is out of range", atomic_store(&header()->clock, UINT64_MAX - 1))       \
     DAMAGE(chunk_of_no_kind, "a chunk's owner is no owner", own_free_chunk(200u << 24))                               \
     DAMAGE(free_chunk_with_an_owner, "a chunk's owner is no owner", own_free_chunk(5))                                \
     DAMAGE(size_class_of_blocks, "a chunk's size class is none",                                                      \
