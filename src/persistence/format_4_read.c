@@ -10,7 +10,6 @@ enum fault {
     FAULT_PAGE,
     FAULT_CHUNK,
     FAULT_TIMES,
-    FAULT_PLACE,
     FAULT_TWICE,
     FAULT_RANGE,
     FAULT_ENTRY,
@@ -27,7 +26,6 @@ static const struct {
     [FAULT_PAGE] = {"headers of pages are damaged", false},
     [FAULT_CHUNK] = {"pairs lie in a chunk that is said to be another's", false},
     [FAULT_TIMES] = {"keys have impossible times, so it is not sure whether they had been deleted", false},
-    [FAULT_PLACE] = {"pairs stand under a wrong tag", false},
     [FAULT_TWICE] = {"keys have two entries", false},
     [FAULT_RANGE] = {"parts of its directory name no page: the keys there are lost", true},
     [FAULT_ENTRY] = {"entries name no pair of this shard: their keys are lost", true},
@@ -171,15 +169,15 @@ static void entry_visit(struct walk *walk, const struct range *range, size_t ind
         return;
     }
     if (!walk->segment->is_hash_key_damaged && f4_tag_of(walk->segment, version.hash) != tag) {
-        tag = f4_tag_of(walk->segment, version.hash);
-        walk->faults[FAULT_PLACE]++;
-    }
-    if (!range_has(range, tag))
+        walk->found[walk->shard]++;
+        tell(walk, (int)walk->shard, "its key or its entry is damaged", true, version.key, 1);
+    } else if (!range_has(range, tag)) {
         walk->faults[FAULT_ENTRY]++;
-    else if (is_seen(walk, index, alike, &version))
+    } else if (is_seen(walk, index, alike, &version)) {
         walk->faults[FAULT_TWICE]++;
-    else
+    } else {
         key_visit(walk, &version);
+    }
 }
 
 static void page_visit(struct walk *walk, uint32_t number, const struct range *range)

@@ -2,7 +2,6 @@
  * private memory and goes out in pieces; while one waits, no lock is held. */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
