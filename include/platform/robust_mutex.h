@@ -50,6 +50,9 @@ static inline bool robust_mutex_is_free(const struct robust_mutex *mutex)
            __atomic_load_n(&mutex->mutex.__data.__owner, __ATOMIC_RELAXED) == 0;
 }
 
+/* The thread that holds it at this moment; 0: nobody, or one that died. Any process; a look, nothing more. */
+pid_t robust_mutex_holder(const struct robust_mutex *mutex);
+
 /* Whether that thread holds it at this moment. Any process; a look, nothing more. */
 bool robust_mutex_is_held_by(const struct robust_mutex *mutex, pid_t thread);
 

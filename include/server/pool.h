@@ -63,6 +63,9 @@ bool pool_is_up(const struct pool *pool);
 
 void pool_signal(const struct pool *pool, int signal_number);
 
+/* Whether that pid is a worker's. */
+bool pool_has(const struct pool *pool, pid_t pid);
+
 /* Kills one worker; false: that pid is none. */
 bool pool_kill(const struct pool *pool, pid_t pid);
 

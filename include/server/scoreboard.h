@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "session/counters.h"
 
@@ -39,6 +40,7 @@ struct scoreboard_line {
     _Atomic uint64_t accepted; /* connections that were served, or are */
     _Atomic uint64_t refused;
     _Atomic uint64_t finished; /* connections that were served to their end */
+    _Atomic uint64_t progress; /* see progress.h */
 };
 
 /* Lines change hands, the totals stay. */
@@ -50,9 +52,10 @@ struct scoreboard_counts {
 struct scoreboard_common {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_transaction_id;
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_connection; /* the number of the last one that was accepted */
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t heartbeat;       /* the housekeeper adds one per round */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t heartbeat;       /* the housekeeper's progress (progress.h), in each round too */
     _Atomic uint64_t no_place_said_ms; /* when a worker last complained that the store has none (clock_monotonic_ms) */
-    _Atomic int32_t kill_wish; /* a worker that the housekeeper wants the master to kill; 0: none */
+    _Atomic int32_t kill_wish; /* a worker that was stopped, whom the housekeeper wants the master to kill; 0: none */
+    _Atomic uint64_t spin_wish; /* one that spins (spinning.h); 0: none */
     /* Like the seats below, for control connections. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t control_seats[SCOREBOARD_CONTROLS_MAX];
 };
@@ -106,6 +109,10 @@ void scoreboard_seat_leave(const struct scoreboard *scoreboard, unsigned seat);
 /* The same for a control connection, which is none of a client and counts nowhere. */
 bool scoreboard_control_take(const struct scoreboard *scoreboard, unsigned number, unsigned *seat);
 void scoreboard_control_leave(const struct scoreboard *scoreboard, unsigned seat);
+
+/* What the worker with that pid has shown of its progress, changed by each of its commands too; 0: there is none of that pid.
+ * The lowest byte is as in progress.h. */
+uint64_t scoreboard_progress(const struct scoreboard *scoreboard, pid_t pid);
 
 /* Looks at every line and seat. Any process; exact when nobody else is changing them. */
 void scoreboard_sum(const struct scoreboard *scoreboard, struct scoreboard_sums *sums);

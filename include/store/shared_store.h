@@ -123,9 +123,22 @@ void shared_store_expect_place(struct store *store, unsigned number);
 /* A process that serves sessions calls it once: see recovery_count_deaths. */
 void shared_store_count_deaths(struct store *store);
 
-/* For whoever is about to end a process because it spins with a lock: counts its death against each part of the store that it
- * holds locked at this moment; returns how many. A part that has cost too many processes answers STATUS_UNAVAILABLE. */
-unsigned shared_store_blame(struct store *store, pid_t pid);
+/* A lock of the store that a process holds at this moment. */
+struct shared_store_hold {
+    pid_t pid;
+    unsigned lock; /* its number */
+    uint64_t turn; /* another each time the lock is taken, where that is known */
+};
+
+#define SHARED_STORE_LOCKS_MAX 66u
+
+/* All of them; returns how many. Any process; a look, nothing more. */
+unsigned shared_store_held_locks(const struct store *store, struct shared_store_hold holds[SHARED_STORE_LOCKS_MAX]);
+
+/* For whoever is about to end a process because it spins with a lock: counts its death against the part of the store that it
+ * was at (progress.h; counted from 1, 0: unknown), if it holds that locked, or against the only one that it holds locked.
+ * Whether it was counted. A part that has cost too many processes answers STATUS_UNAVAILABLE. Any process. */
+bool shared_store_blame(struct store *store, pid_t pid, unsigned part);
 
 /* Whoever waited for a dead process calls it with its pid: see engine_bury. */
 void shared_store_bury(struct store *store, pid_t dead);

@@ -85,6 +85,13 @@ bool robust_mutex_bury(struct robust_mutex *mutex, pid_t dead_thread)
     return true;
 }
 
+pid_t robust_mutex_holder(const struct robust_mutex *mutex)
+{
+    uint32_t seen = __atomic_load_n((const uint32_t *)(const void *)mutex, __ATOMIC_RELAXED);
+
+    return (seen & FUTEX_OWNER_DIED) != 0 ? 0 : (pid_t)(seen & FUTEX_TID_MASK);
+}
+
 bool robust_mutex_is_held_by(const struct robust_mutex *mutex, pid_t thread)
 {
     uint32_t seen = __atomic_load_n((const uint32_t *)(const void *)mutex, __ATOMIC_RELAXED);

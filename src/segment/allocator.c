@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "platform/progress.h"
+
 #define BLOCK_BYTES_MIN 48u
 
 static uint32_t round_down_to_unit(size_t bytes)
@@ -229,6 +231,7 @@ void allocator_rebuild(struct segment *segment, struct allocator *allocator, uns
         unsigned class = chunk_owner_class(word);
         unsigned free_count;
 
+        progress_note(owner + 1);
         if (chunk_owner_kind(word) != CHUNK_BLOCK || chunk_owner_owner(word) != owner)
             continue;
         free_count = chunk_rebuild(segment, chunk, class, marks);

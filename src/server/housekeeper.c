@@ -10,8 +10,11 @@
 
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
+#include "platform/progress.h"
 #include "platform/signals.h"
 #include "server/control.h"
+#include "server/process_look.h"
+#include "server/spinning.h"
 #include "server/stopped.h"
 #include "store/shared_store.h"
 
@@ -20,7 +23,7 @@ static volatile sig_atomic_t is_told_to_stop;
 static void go_round(const struct inheritance *inheritance);
 static void rest(void);
 static bool fork_one(struct housekeeper_watch *watch, const struct inheritance *inheritance, uint64_t now_ms);
-static void end_if_silent(struct housekeeper_watch *watch, uint64_t heartbeat, uint64_t now_ms);
+static void end_if_silent(struct housekeeper_watch *watch, const struct inheritance *inheritance, uint64_t now_ms);
 
 static void stop(int signal_number)
 {
@@ -38,6 +41,7 @@ void housekeeper_run(const struct inheritance *inheritance)
     signals_restore(&term); /* SIGTERM waits for the rest between two rounds */
     listeners_close(&listeners);
     control_close(&control);
+    progress_show(&inheritance->scoreboard.common->heartbeat); /* a long rebuild is no silence */
     shared_store_count_deaths(inheritance->store);
     while (is_told_to_stop == 0) {
         go_round(inheritance);
@@ -60,6 +64,20 @@ static void wish_for_death_of_stopped(const struct inheritance *inheritance)
     (void)!write(inheritance->pool_event, &one, sizeof one);
 }
 
+/* So does one that spins. */
+static void wish_for_death_of_spinning(const struct inheritance *inheritance)
+{
+    static struct spinning_watch watch;
+    const uint64_t one = 1;
+    unsigned timeout_ms = inheritance->config->lock_holder_timeout_ms;
+    uint64_t wish = timeout_ms == 0 ? 0 : spinning_find(&watch, inheritance, timeout_ms);
+
+    if (wish == 0)
+        return;
+    atomic_store(&inheritance->scoreboard.common->spin_wish, wish);
+    (void)!write(inheritance->pool_event, &one, sizeof one);
+}
+
 static void go_round(const struct inheritance *inheritance)
 {
     unsigned timeout_ms = inheritance->config->transaction_timeout_ms;
@@ -69,8 +87,9 @@ static void go_round(const struct inheritance *inheritance)
         diagnostic_info("Expired %u transactions that were idle for %u ms (--transaction-timeout)", expired,
                         timeout_ms);
     wish_for_death_of_stopped(inheritance);
+    wish_for_death_of_spinning(inheritance);
     (void)shared_store_tidy(inheritance->store);
-    atomic_fetch_add(&inheritance->scoreboard.common->heartbeat, 1);
+    progress_note(PROGRESS_NO_PART);
 }
 
 static void rest(void)
@@ -88,12 +107,11 @@ void housekeeper_watch_init(struct housekeeper_watch *watch)
 
 int housekeeper_watch(struct housekeeper_watch *watch, const struct inheritance *inheritance)
 {
-    uint64_t heartbeat = atomic_load(&inheritance->scoreboard.common->heartbeat);
     uint64_t now_ms = clock_monotonic_ms();
     unsigned left_ms = throttle_left_ms(&watch->forks, now_ms);
 
     if (watch->pid != 0)
-        end_if_silent(watch, heartbeat, now_ms);
+        end_if_silent(watch, inheritance, now_ms);
     else if (left_ms > 0 || !fork_one(watch, inheritance, now_ms))
         return (int)(left_ms > 0 ? left_ms : THROTTLE_DELAY_MIN_MS);
     return watch->suspected_ms != 0 ? HOUSEKEEPER_SUSPICION_MS : HOUSEKEEPER_SILENCE_MS;
@@ -117,8 +135,20 @@ static bool fork_one(struct housekeeper_watch *watch, const struct inheritance *
     return true;
 }
 
-static void end_if_silent(struct housekeeper_watch *watch, uint64_t heartbeat, uint64_t now_ms)
+/* If it spins, the shard that it was at is to blame. */
+static void end_silent(const struct housekeeper_watch *watch, const struct inheritance *inheritance)
 {
+    struct process_look look;
+
+    if (process_look(watch->pid, &look) && look.is_running)
+        (void)shared_store_blame(inheritance->store, watch->pid, progress_part(watch->heartbeat));
+    (void)kill(watch->pid, SIGKILL);
+}
+
+static void end_if_silent(struct housekeeper_watch *watch, const struct inheritance *inheritance, uint64_t now_ms)
+{
+    uint64_t heartbeat = atomic_load(&inheritance->scoreboard.common->heartbeat);
+
     if (heartbeat != watch->heartbeat) {
         watch->heartbeat = heartbeat;
         watch->changed_ms = now_ms;
@@ -129,7 +159,7 @@ static void end_if_silent(struct housekeeper_watch *watch, uint64_t heartbeat, u
     } else if (watch->suspected_ms != 0 && now_ms - watch->suspected_ms >= HOUSEKEEPER_SUSPICION_MS) {
         diagnostic_error("The housekeeper, pid %d, is silent since %u ms: killing it", (int)watch->pid,
                          (unsigned)(now_ms - watch->changed_ms));
-        (void)kill(watch->pid, SIGKILL);
+        end_silent(watch, inheritance);
         watch->suspected_ms = now_ms;
     }
 }

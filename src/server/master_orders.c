@@ -8,10 +8,13 @@
 #include "master_internal.h"
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
+#include "server/spinning.h"
+#include "store/shared_store.h"
 #include "server/control.h"
 
 static void obey(struct master *master, int signal_number);
 static void fulfil_kill_wish(struct master *master);
+static void fulfil_spin_wish(struct master *master);
 
 void master_take_orders(struct master *master)
 {
@@ -22,6 +25,7 @@ void master_take_orders(struct master *master)
         obey(master, (int)information.ssi_signo);
     (void)!read(master->inheritance.pool_event, &calls, sizeof calls);
     fulfil_kill_wish(master);
+    fulfil_spin_wish(master);
 }
 
 /* The housekeeper looks, only the master kills, and only its own children. */
@@ -33,6 +37,23 @@ static void fulfil_kill_wish(struct master *master)
         diagnostic_warning("A worker, pid %d, was stopped for %u ms while others may wait for it: killed "
                            "(--lock-holder-timeout)",
                            (int)pid, master->inheritance.config->lock_holder_timeout_ms);
+}
+
+/* Counted before it is ended: whoever gets the lock then looks at the count. */
+static void fulfil_spin_wish(struct master *master)
+{
+    uint64_t wish = atomic_exchange(&master->inheritance.scoreboard.common->spin_wish, 0);
+    pid_t pid = spinning_wish_pid(wish);
+    bool is_counted;
+
+    if (wish == 0 || !pool_has(master->pool, pid))
+        return;
+    is_counted = shared_store_blame(master->inheritance.store, pid, spinning_wish_part(wish));
+    if (pool_kill(master->pool, pid))
+        diagnostic_error("A worker, pid %d, spun for %u ms with a lock that others may wait for: killed "
+                         "(--lock-holder-timeout)%s",
+                         (int)pid, master->inheritance.config->lock_holder_timeout_ms,
+                         is_counted ? "; it is counted against its part of the store" : "");
 }
 
 static bool is_echo(const struct master *master, int signal_number)

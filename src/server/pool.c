@@ -259,6 +259,13 @@ void pool_signal(const struct pool *pool, int signal_number)
     }
 }
 
+bool pool_has(const struct pool *pool, pid_t pid)
+{
+    unsigned number;
+
+    return pid > 0 && find_worker(pool, pid, &number);
+}
+
 bool pool_kill(const struct pool *pool, pid_t pid)
 {
     unsigned number;

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "platform/contract.h"
+#include "platform/progress.h"
 
 #define BITS_PER_WORD 64u
 
@@ -171,6 +172,22 @@ void scoreboard_control_leave(const struct scoreboard *scoreboard, unsigned seat
 {
     REQUIRE(seat < SCOREBOARD_CONTROLS_MAX);
     atomic_store(&scoreboard->common->control_seats[seat], 0);
+}
+
+/* The sum of two numbers that only grow is another when one of them is. */
+uint64_t scoreboard_progress(const struct scoreboard *scoreboard, pid_t pid)
+{
+    unsigned number = 0;
+    uint64_t progress;
+
+    while (number < scoreboard->worker_max && atomic_load(&scoreboard->lines[number].pid) != pid)
+        number++;
+    if (pid == 0 || number == scoreboard->worker_max)
+        return 0;
+    progress = atomic_load(&scoreboard->lines[number].progress);
+    for (unsigned verb = 0; verb < VERB_TOTAL; verb++)
+        progress += atomic_load(&scoreboard->counts[number].session.commands[verb]) * (PROGRESS_PART_MAX + 1);
+    return progress;
 }
 
 void scoreboard_sum(const struct scoreboard *scoreboard, struct scoreboard_sums *sums)

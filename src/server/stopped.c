@@ -1,30 +1,15 @@
 /* Who of the holders is stopped, as /proc tells, and since when. */
 #include "server/stopped.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "platform/clock.h"
-#include "platform/file.h"
+#include "server/process_look.h"
 #include "store/shared_store.h"
 
-/* The state is the letter behind the command's closing parenthesis; the command may contain anything. See proc(5). */
 static bool is_stopped(pid_t pid)
 {
-    char path[64];
-    char text[512];
-    const char *behind_command;
-    size_t size = 0;
-    int descriptor;
+    struct process_look look;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (file_open(path, FILE_READ, &descriptor) != 0)
-        return false;
-    (void)file_read(descriptor, text, sizeof text - 1, &size);
-    (void)file_close(&descriptor);
-    text[size] = '\0';
-    behind_command = strrchr(text, ')');
-    return behind_command != NULL && (strncmp(behind_command, ") T", 3) == 0 || strncmp(behind_command, ") t", 3) == 0);
+    return process_look(pid, &look) && look.is_stopped;
 }
 
 static uint64_t seen_since(const struct stopped_watch *watch, pid_t pid, uint64_t now_ms)

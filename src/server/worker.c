@@ -6,6 +6,7 @@
 
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
+#include "platform/progress.h"
 #include "store/shared_store.h"
 #include "worker_internal.h"
 
@@ -44,6 +45,7 @@ static bool prepare(struct worker *worker)
     /* One wakeup per request is the price of a process per connection; as a batch job it comes cheaper, and it is no
      * harm where it is not allowed. */
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
+    progress_show(&worker->line->progress);
     shared_store_count_deaths(worker->inheritance->store);
     shared_store_expect_place(worker->inheritance->store, worker->number);
     worker->counters = &worker->inheritance->scoreboard.counts[worker->number].session;

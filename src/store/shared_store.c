@@ -10,6 +10,7 @@
 
 _Static_assert(STORE_KEY_BYTES_MAX == KEY_BYTES_MAX, "the interface promises what the table takes");
 _Static_assert(STORE_TRANSACTIONS_MAX == TRANSACTION_COUNT_MAX, "the interface promises what a slot takes");
+_Static_assert(SHARED_STORE_LOCKS_MAX == SHARD_COUNT_MAX + 2, "every lock can be held");
 _Static_assert(SHARED_STORE_PLACES_MAX == SLOT_COUNT_MAX || CHUNK_BYTES < 16384, "the interface promises what there is");
 _Static_assert(SHARED_STORE_PLACE_BYTES == CHUNK_BYTES / SLOTS_PER_BLOCK, "the interface tells what it takes");
 _Static_assert(SHARED_STORE_REASON_BYTES == SEGMENT_REASON_BYTES, "a reason fits");
@@ -442,14 +443,42 @@ void shared_store_count_deaths(struct store *store)
     recovery_count_deaths(shared(store)->engine);
 }
 
-unsigned shared_store_blame(struct store *store, pid_t pid)
+static void hold_note(const struct robust_mutex *mutex, unsigned lock, uint64_t turn, struct shared_store_hold *holds,
+                      unsigned *count)
 {
-    struct engine *engine = shared(store)->engine;
+    pid_t pid = robust_mutex_holder(mutex);
+
+    if (pid != 0)
+        holds[(*count)++] = (struct shared_store_hold){pid, lock, turn};
+}
+
+unsigned shared_store_held_locks(const struct store *store, struct shared_store_hold holds[SHARED_STORE_LOCKS_MAX])
+{
+    const struct engine *engine = engine_of(store);
+    const struct segment_header *header = engine->segment->header;
     unsigned count = 0;
 
-    for (uint64_t held = shards_held_by(engine, pid); held != 0; held &= held - 1, count++)
-        shard_count_death(engine, (unsigned)__builtin_ctzll(held));
+    for (unsigned i = 0; i < engine->table.shard_count; i++) {
+        const struct shard *shard = table_shard(&engine->table, i);
+
+        hold_note(&shard->mutex, i, atomic_load(&shard->changes), holds, &count);
+    }
+    hold_note(&header->key_lock_mutex, SHARD_COUNT_MAX, 0, holds, &count);
+    hold_note(&header->slots_mutex, SHARD_COUNT_MAX + 1, 0, holds, &count);
     return count;
+}
+
+bool shared_store_blame(struct store *store, pid_t pid, unsigned part)
+{
+    struct engine *engine = shared(store)->engine;
+    uint64_t held = shards_held_by(engine, pid);
+
+    if (part >= 1 && part <= engine->table.shard_count && (held >> (part - 1) & 1) != 0)
+        held = (uint64_t)1 << (part - 1);
+    if (held == 0 || (held & (held - 1)) != 0)
+        return false;
+    shard_count_death(engine, (unsigned)__builtin_ctzll(held));
+    return true;
 }
 
 void shared_store_bury(struct store *store, pid_t dead)

@@ -1,7 +1,11 @@
 /* Freeing of what ended before every snapshot. Recipe G in README.md. */
 #include "table/table.h"
 
+#include "platform/progress.h"
 #include "table_internal.h"
+
+/* Progress is shown every so many, and never in the few of a commit. */
+#define CLEAN_TURNS 64u
 
 /* Cuts the chain above `ref`, which was deleted and later superseded. Below the horizon nobody follows `older` anyway. */
 static void chain_cut(const struct segment *segment, struct block_ref newest, struct block_ref ref, uint64_t horizon)
@@ -76,6 +80,7 @@ unsigned table_clean(struct table *table, unsigned shard_number, unsigned max)
 {
     struct shard *shard = table_shard(table, shard_number);
     uint64_t horizon = atomic_load(&table->segment->header->horizon);
+    uint32_t queued = shard->garbage_count;
     unsigned count = 0;
 
     for (; shard->garbage_head != 0 && count < max; count++) {
@@ -84,6 +89,8 @@ unsigned table_clean(struct table *table, unsigned shard_number, unsigned max)
 
         if (atomic_load_explicit(&version->end, memory_order_relaxed) > horizon)
             break;
+        if (count < queued && count % CLEAN_TURNS == CLEAN_TURNS - 1)
+            progress_note(shard_number + 1);
         garbage_pop(shard, version);
         if (version->is_deleted)
             deleted_unlink(table, shard_number, ref, horizon);

@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include "platform/progress.h"
 #include "table_internal.h"
 
 #define MARK_REACHED 1u
@@ -56,6 +57,7 @@ void table_repair_directory(struct table *table, unsigned shard)
         struct chunk_ref chunk = page_chunk_of(table, shard, tag_at(table, index));
         uint64_t successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
 
+        progress_note(shard + 1);
         while (successors != 0) {
             struct chunk_ref left = {(uint32_t)(successors >> 32)};
             struct chunk_ref right = {(uint32_t)successors};
@@ -91,6 +93,7 @@ static bool chain_rebuild(struct table *table, unsigned shard, struct block_ref 
         /* Reachable twice, in a damaged segment only: queued twice it would make the queue endless. */
         if (table->segment->scratch[ref.units] != 0)
             break;
+        progress_note(shard + 1); /* each version once at most, so this ends */
         version_mark(table->segment, ref);
         version->is_deleted = end != newer_begin;
         if (end != TIME_INFINITE)
@@ -148,15 +151,16 @@ static uint32_t garbage_merge(const struct segment *segment, uint32_t left, uint
 }
 
 /* Takes the first `count` of a queue off it and returns them in the order of their ends. */
-static uint32_t garbage_take_sorted(const struct segment *segment, uint32_t *queue, uint32_t count)
+static uint32_t garbage_take_sorted(const struct segment *segment, unsigned shard, uint32_t *queue, uint32_t count)
 {
     uint32_t taken = *queue;
 
     if (count == 0)
         return 0;
+    progress_note(shard + 1);
     if (count > 1) {
-        taken = garbage_take_sorted(segment, queue, count / 2);
-        return garbage_merge(segment, taken, garbage_take_sorted(segment, queue, count - count / 2));
+        taken = garbage_take_sorted(segment, shard, queue, count / 2);
+        return garbage_merge(segment, taken, garbage_take_sorted(segment, shard, queue, count - count / 2));
     }
     *queue = *garbage_next(segment, taken);
     *garbage_next(segment, taken) = 0;
@@ -164,11 +168,13 @@ static uint32_t garbage_take_sorted(const struct segment *segment, uint32_t *que
 }
 
 /* It was queued page by page; but the cleaner stops at the first version that somebody may still see. */
-static void garbage_sort(const struct segment *segment, struct shard *shard)
+static void garbage_sort(const struct table *table, unsigned shard_number)
 {
+    const struct segment *segment = table->segment;
+    struct shard *shard = table_shard(table, shard_number);
     uint32_t queue = shard->garbage_head;
 
-    shard->garbage_head = garbage_take_sorted(segment, &queue, shard->garbage_count);
+    shard->garbage_head = garbage_take_sorted(segment, shard_number, &queue, shard->garbage_count);
     for (uint32_t units = shard->garbage_head; units != 0; units = *garbage_next(segment, units))
         shard->garbage_tail = units;
 }
@@ -182,6 +188,7 @@ static void chunks_sweep(struct table *table, unsigned shard)
     for (chunk.number = 1; chunk.number <= segment->chunk_count; chunk.number++) {
         uint32_t word = chunk_owner(segment, chunk);
 
+        progress_note(shard + 1);
         if ((word == chunk_owner_word(CHUNK_PAGE, 0, shard) || word == chunk_owner_word(CHUNK_VALUE, 0, shard)) &&
             segment->scratch[chunk_mark_index(segment, chunk)] == 0)
             chunk_release(segment, chunk);
@@ -204,12 +211,13 @@ void table_rebuild(struct table *table, unsigned shard_number)
     for (size_t index = 0; index < count;) {
         struct chunk_ref chunk = page_chunk_of(table, shard_number, tag_at(table, index));
 
+        progress_note(shard_number + 1);
         page_rebuild_chains(table, shard_number, chunk, horizon);
         page_count++;
         index = page_end_index(table, page_at(table->segment, chunk));
     }
     atomic_store(&shard->page_count, page_count);
-    garbage_sort(table->segment, shard);
+    garbage_sort(table, shard_number);
     chunks_sweep(table, shard_number);
     allocator_rebuild(table->segment, &shard->allocator, shard_number, table->segment->scratch);
     marks_clear(table->segment);

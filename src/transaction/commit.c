@@ -2,6 +2,7 @@
  * model (spec/engine.pml) uses their names. */
 #include "commit.h"
 
+#include "platform/progress.h"
 #include "statement.h"
 
 /* From so many ended versions of a shard on, each write cleans CLEAN_AT_BACKLOG of them more, so that the queue shrinks. */
@@ -39,6 +40,12 @@ static uint64_t shards_wanted(const struct commit *commit)
     return shards;
 }
 
+/* One turn of a loop over what the commit has, under locks: see progress.h. */
+static inline void turn_note(unsigned shard)
+{
+    progress_note(shard + 1);
+}
+
 static void shards_unlock(struct commit *commit)
 {
     for (; commit->locked != 0; commit->locked &= commit->locked - 1)
@@ -67,11 +74,13 @@ static inline bool commit_meets_key_lock(struct engine *engine, struct commit_re
 {
     if (request->owns_its_keys || !key_locks_exist(engine))
         return false;
-    for (size_t i = 0; i < request->count; i++)
+    for (size_t i = 0; i < request->count; i++) {
+        turn_note(request->writes[i].shard);
         if (key_lock_is_foreign(engine, request->owner, request->writes[i].hash)) {
             request->awaited_hash = request->writes[i].hash;
             return true;
         }
+    }
     return false;
 }
 
@@ -80,10 +89,13 @@ static bool read_still_holds(const struct commit *commit, const struct read_entr
 {
     const struct table *table = &commit->engine->table;
     struct bytes key = read_set_key(commit->request->reads, read);
-    struct block_ref newest = table_find(table, table_shard_of(table, read->hash), read->hash, key);
+    unsigned shard = table_shard_of(table, read->hash);
+    struct block_ref newest;
     const struct version *version;
     uint64_t end;
 
+    turn_note(shard);
+    newest = table_find(table, shard, read->hash, key);
     if (block_ref_is_none(newest))
         return read->was_there == 0;
     version = version_at(table->segment, newest);
@@ -140,8 +152,10 @@ static inline void write_resolve(const struct table *table, struct commit_write 
 
 static void writes_resolve(const struct commit *commit)
 {
-    for (size_t i = 0; i < commit->request->count; i++)
+    for (size_t i = 0; i < commit->request->count; i++) {
+        turn_note(commit->request->writes[i].shard);
         write_resolve(&commit->engine->table, &commit->request->writes[i]);
+    }
 }
 
 static inline bool is_insert(const struct commit_write *write)
@@ -174,6 +188,7 @@ static enum status page_room_reserve(struct commit *commit, bool *has_grown)
         size_t next = i + 1;
         bool is_done = true;
 
+        turn_note(request->writes[i].shard);
         if (is_insert(&request->writes[i])) {
             unsigned inserts = inserts_on_page(commit, i, &next);
             enum status status = table_make_room(&commit->engine->table, request->writes[i].shard,
@@ -276,6 +291,7 @@ static void commit_unreserve(struct commit *commit)
     for (size_t i = 0; i < commit->request->count; i++) {
         struct commit_write *write = &commit->request->writes[i];
 
+        turn_note(write->shard);
         if (write->kind == REDO_PUT && !block_ref_is_none(write->version))
             table_unreserve(&commit->engine->table, write->shard, write->version);
         write->version = (struct block_ref){0};
@@ -297,6 +313,7 @@ static enum status commit_reserve(struct commit *commit)
     for (size_t i = 0; status == STATUS_OK && i < request->count; i++) {
         struct commit_write *write = &request->writes[i];
 
+        turn_note(write->shard);
         status = version_reserve_for(commit->engine, request->log, write);
         if (status == STATUS_OK && write->effect != REDO_NONE) {
             status = redo_append(commit, write);
@@ -357,8 +374,10 @@ static void shard_publish(struct commit *commit, unsigned shard, size_t *next, u
     uint32_t garbage_before = table_shard(table, shard)->garbage_count;
     unsigned writes = 0;
 
-    for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++)
+    for (; *next < request->count && request->writes[*next].shard == shard; ++*next, writes++) {
+        turn_note(shard);
         write_publish(table, &request->writes[*next], time);
+    }
     if ((commit->written & shard_bit(shard)) == 0)
         return;
     /* Only this process, or the heir of this very lock, changes the bit. */

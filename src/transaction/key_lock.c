@@ -7,6 +7,7 @@
 
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "platform/progress.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -144,6 +145,7 @@ static uint32_t slot_rebuild(struct engine *engine, unsigned slot)
     home->free = 0;
     home->waiting = 0;
     while ((lock = key_lock_next(engine->segment, slot, &cursor)) != NULL) {
+        progress_note(PROGRESS_NO_PART);
         if (atomic_load(&lock->state) == KEY_LOCK_FREE) {
             free_add(engine, home, lock);
             continue;
@@ -167,6 +169,7 @@ static void owners_restore(struct engine *engine, unsigned slot)
     while ((lock = key_lock_next(engine->segment, slot, &cursor)) != NULL) {
         uint32_t state = atomic_load(&lock->state);
 
+        progress_note(PROGRESS_NO_PART);
         if (state == KEY_LOCK_OWNS)
             futex_wake(&lock->state);
         else if (state == KEY_LOCK_WAITS && owner_find(engine, lock->hash) == lock)
@@ -413,9 +416,11 @@ static void transaction_end_locks(struct engine *engine, struct key_lock_owner o
     struct key_lock_cursor cursor = {0};
     struct key_lock *lock;
 
-    while (atomic_load(&home->count) > 0 && (lock = key_lock_next(engine->segment, owner.slot, &cursor)) != NULL)
+    while (atomic_load(&home->count) > 0 && (lock = key_lock_next(engine->segment, owner.slot, &cursor)) != NULL) {
+        progress_note(PROGRESS_NO_PART);
         if (atomic_load(&lock->state) != KEY_LOCK_FREE && lock->transaction == owner.transaction)
             lock_end(engine, lock);
+    }
 }
 
 /* K8. Under the mutex, or a rebuild might be on its way through them. Unlinked first: what a death leaves is its slot's
@@ -482,9 +487,11 @@ void key_locks_drain(struct engine *engine, unsigned slot)
     struct key_lock *lock;
 
     mutex_enter(engine);
-    while ((lock = key_lock_next(engine->segment, slot, &cursor)) != NULL)
+    while ((lock = key_lock_next(engine->segment, slot, &cursor)) != NULL) {
+        progress_note(PROGRESS_NO_PART);
         if (atomic_load(&lock->state) != KEY_LOCK_FREE)
             lock_end(engine, lock);
+    }
     slot_key_locks_init(engine->segment, locks_of(engine, slot)); /* the chunks go by their owner word */
     mutex_leave(engine);
 }

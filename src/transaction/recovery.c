@@ -4,6 +4,7 @@
 #include "deaths.h"
 
 #include "platform/diagnostic.h"
+#include "platform/progress.h"
 #include "segment/process_table.h"
 #include "transaction/engine.h"
 #include "transaction/key_lock.h"
@@ -23,6 +24,7 @@ static bool redo_shard(struct engine *engine, struct process_slot *slot, unsigne
         struct block_ref version;
 
         INVARIANT(entry != NULL);
+        progress_note(shard + 1);
         if (entry->shard != shard)
             continue;
         version.units = entry->version;
