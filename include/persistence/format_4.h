@@ -20,6 +20,7 @@
 
 #include "platform/bytes.h"
 
+#define FORMAT_4 4u
 #define FORMAT_4_HASH_KEY_BYTES 16u
 
 /* The first bytes of a segment, which only a server that takes it over changes: its pid is among them. */

@@ -166,6 +166,18 @@ enum segment_access {
 enum status segment_attach(const struct segment_options *options, enum segment_access access, uint64_t fingerprint,
                            struct segment **result, char reason[SEGMENT_REASON_BYTES]);
 
+/* Whether there is a segment of that name that segment_attach refuses only because a build with another layout made it;
+ * tells that one's format version. Not for a process that owns the segment. */
+bool segment_is_of_another_layout(const struct segment_options *options, uint64_t fingerprint,
+                                  uint32_t *format_version);
+
+/* Owns a segment like SEGMENT_TAKE_OVER, whatever is in it: nothing of that is looked at or mapped. The handle has its
+ * descriptor and its path only; segment_disown gives it up. For who copies it into a segment of this build. Outcomes as
+ * segment_attach. Only a new master calls it. */
+enum status segment_own(const struct segment_options *options, struct segment **result,
+                        char reason[SEGMENT_REASON_BYTES]);
+void segment_disown(struct segment *segment);
+
 /* The bytes that segment_create makes of options->bytes; 0: out of range. */
 size_t segment_bytes_for(size_t bytes, size_t root_bytes);
 

@@ -33,6 +33,7 @@ enum status shared_store_create(const struct shared_store_options *options, stru
 struct shared_store_restart {
     bool was_clean;   /* the last server ended in order */
     bool was_resized; /* copied into a segment of the size that was asked for */
+    bool was_converted; /* copied out of a segment of another build's layout (persistence/conversion.h) */
     uint64_t keys;
     unsigned commits_finished; /* past their commit point when their process died */
     unsigned sessions_ended;   /* of processes that died */
@@ -49,6 +50,13 @@ enum status shared_store_restore(const struct shared_store_options *options, str
  * (is_repaired false) as it lies, to be looked at only. Outcomes as shared_store_restore. */
 enum status shared_store_attach(const struct shared_store_options *options, bool is_repaired, struct store **result,
                                 struct shared_store_restart *restart);
+
+/* Whether there is a store of that name that shared_store_restore refuses only because a build with another layout made it;
+ * tells its format version. */
+bool shared_store_is_of_another_layout(const struct shared_store_options *options, uint32_t *format_version);
+
+/* Gives a store that was made under another name this one, replacing what had it: atomic. errno, or 0. A new master. */
+int shared_store_rename(struct store *store, const char *name);
 
 /* Notes that the server ended in order; its last act, when no other process is left. */
 void shared_store_mark_clean(struct store *store);

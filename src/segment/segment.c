@@ -431,6 +431,54 @@ enum status segment_attach(const struct segment_options *options, enum segment_a
     return STATUS_OK;
 }
 
+bool segment_is_of_another_layout(const struct segment_options *options, uint64_t fingerprint, uint32_t *format_version)
+{
+    char path[SEGMENT_PATH_BYTES_MAX];
+    char reason[SEGMENT_REASON_BYTES];
+    struct segment_header header;
+    size_t size = 0;
+    int descriptor = -1;
+    bool is_read = path_make(path, options, reason) == STATUS_OK && file_open(path, FILE_READ, &descriptor) == 0 &&
+                   file_read(descriptor, &header, sizeof(header), &size) == 0 && size == sizeof(header);
+
+    (void)file_close(&descriptor);
+    if (!is_read || header.magic != SEGMENT_MAGIC)
+        return false;
+    *format_version = header.format_version;
+    return header.format_version != SEGMENT_FORMAT_VERSION || header.fingerprint != fingerprint_compute(fingerprint);
+}
+
+enum status segment_own(const struct segment_options *options, struct segment **result, char reason[SEGMENT_REASON_BYTES])
+{
+    struct segment *segment = calloc(1, sizeof(*segment));
+    enum status status;
+    int error;
+
+    if (segment == NULL)
+        return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
+    segment->descriptor = -1;
+    status = path_make(segment->path, options, reason);
+    error = status == STATUS_OK ? file_open(segment->path, FILE_READ_WRITE, &segment->descriptor) : 0;
+    if (error != 0)
+        status = refuse(reason, error == ENOENT ? STATUS_NOT_FOUND : STATUS_DENIED, "cannot open the segment", error);
+    if (status == STATUS_OK)
+        status = object_check(segment->descriptor, reason);
+    if (status == STATUS_OK)
+        status = object_own(segment, segment->descriptor, reason);
+    if (status != STATUS_OK) {
+        segment_disown(segment);
+        return status;
+    }
+    *result = segment;
+    return STATUS_OK;
+}
+
+void segment_disown(struct segment *segment)
+{
+    (void)file_close(&segment->descriptor);
+    free(segment);
+}
+
 size_t segment_bytes_for(size_t bytes, size_t root_bytes)
 {
     struct segment_layout layout;

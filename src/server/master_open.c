@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "master_internal.h"
+#include "persistence/conversion.h"
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
 #include "platform/file.h"
@@ -132,6 +133,12 @@ static void give_store_up(struct inheritance *inheritance)
 static void say_what_was_found(const struct shared_store_restart *restart, const struct server_config *config,
                                uint64_t begun_ms)
 {
+    if (restart->was_converted) {
+        diagnostic_info("Copied the segment hauskv-%s, which a build with another layout had made: %" PRIu64 " keys; %" PRIu64
+                        " ms",
+                        config->name, restart->keys, clock_monotonic_ms() - begun_ms);
+        return;
+    }
     diagnostic_info("Took over the segment hauskv-%s: %" PRIu64 " keys; its server %s; %u commits finished, %u sessions of "
                     "the dead ended%s; %" PRIu64 " ms",
                     config->name, restart->keys, restart->was_clean ? "had ended in order" : "had died",
@@ -173,11 +180,11 @@ static bool open_store(struct inheritance *inheritance, const struct server_conf
     enum status status = STATUS_NOT_FOUND;
 
     if (!config->is_fresh)
-        status = shared_store_restore(&options, &inheritance->store, &restart);
+        status = conversion_restore(&options, &inheritance->store, &restart);
     if (status == STATUS_OK) {
         say_what_was_found(&restart, config, begun_ms);
     } else if (status != STATUS_NOT_FOUND) {
-        diagnostic_error("Cannot take over the segment hauskv-%s: %s", config->name, shared_store_reason());
+        diagnostic_error("Cannot take over the segment hauskv-%s: %s", config->name, conversion_reason());
         return false;
     } else if (make_store(inheritance, config, &options) != STATUS_OK) {
         return false;

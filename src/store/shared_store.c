@@ -306,6 +306,18 @@ bool shared_store_is_in_use(const struct shared_store_options *options)
     return segment_is_in_use(&segment_options);
 }
 
+bool shared_store_is_of_another_layout(const struct shared_store_options *options, uint32_t *format_version)
+{
+    struct segment_options segment_options = {.name = options->name, .directory = options->directory};
+
+    return segment_is_of_another_layout(&segment_options, table_fingerprint(), format_version);
+}
+
+int shared_store_rename(struct store *store, const char *name)
+{
+    return segment_rename(shared(store)->engine->segment, name);
+}
+
 void shared_store_mark_clean(struct store *store)
 {
     engine_mark_clean(shared(store)->engine);

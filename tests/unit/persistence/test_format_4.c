@@ -309,28 +309,35 @@ static const unsigned char image[] = {
 #include "format_4_image.inc"
 };
 
-static size_t image_number(size_t *at)
+/* With chunks of 2,048 bytes. */
+static const unsigned char image_of_small_chunks[] = {
+#include "format_4_small_image.inc"
+};
+
+static size_t image_number(struct bytes *image_left)
 {
     uint32_t number;
 
-    memcpy(&number, image + *at, sizeof number);
-    *at += sizeof number;
+    cr_assert_geq(image_left->size, sizeof number);
+    memcpy(&number, image_left->data, sizeof number);
+    *image_left = bytes_slice(*image_left, sizeof number, image_left->size - sizeof number);
     return number;
 }
 
-static void image_unfold(unsigned char *bytes)
+static void image_unfold(struct bytes left, unsigned char *bytes)
 {
-    for (size_t at = 0; at < sizeof image;) {
-        size_t offset = image_number(&at);
-        size_t size = image_number(&at);
-        bool is_run = image_number(&at) == 1;
+    while (left.size > 0) {
+        size_t offset = image_number(&left);
+        size_t size = image_number(&left);
+        bool is_run = image_number(&left) == 1;
+        size_t used = is_run ? 1 : size;
 
-        cr_assert_leq(offset + size, IMAGE_BYTES_MAX);
+        cr_assert(offset + size <= IMAGE_BYTES_MAX && used <= left.size);
         if (is_run)
-            memset(bytes + offset, image[at], size);
+            memset(bytes + offset, left.data[0], size);
         else
-            memcpy(bytes + offset, image + at, size);
-        at += is_run ? 1 : size;
+            memcpy(bytes + offset, left.data, size);
+        left = bytes_slice(left, used, left.size - used);
     }
 }
 
@@ -374,7 +381,7 @@ static void no_damage(void *context, const struct format_4_damage *damage)
 }
 
 /* Whatever the engine's format is by now. */
-Test(format_4, reads_a_segment_of_the_first_build_that_kept_a_reader)
+static void reads_image(struct bytes folded, size_t chunk_bytes)
 {
     unsigned char *bytes = calloc(1, IMAGE_BYTES_MAX);
     struct format_4 segment;
@@ -382,12 +389,23 @@ Test(format_4, reads_a_segment_of_the_first_build_that_kept_a_reader)
     const struct format_4_visitor visitor = {image_pair, no_damage, &sums};
 
     cr_assert_not_null(bytes);
-    image_unfold(bytes);
+    image_unfold(folded, bytes);
     cr_assert_eq(format_4_open(&segment, bytes_from(bytes, IMAGE_BYTES_MAX)), FORMAT_4_OPENED);
+    cr_assert_eq(segment.chunk_bytes, chunk_bytes);
     cr_assert_eq(format_4_read(&segment, &visitor).damages, 0);
     cr_assert_eq(sums.numbered, IMAGE_KEYS - 1);
     cr_assert_eq(sums.late, 2);
     free(bytes);
+}
+
+Test(format_4, reads_a_segment_of_the_first_build_that_kept_a_reader)
+{
+    reads_image(bytes_from(image, sizeof image), 16384);
+}
+
+Test(format_4, reads_a_segment_with_other_chunks)
+{
+    reads_image(bytes_from(image_of_small_chunks, sizeof image_of_small_chunks), 2048);
 }
 
 /* --- what is no segment --- */
