@@ -6,14 +6,14 @@
 FROM debian:12-slim AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-       gcc libc6-dev make libsodium-dev libinih-dev \
+       gcc libc6-dev make libsodium-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY . /hauskv
 RUN make -C /hauskv all
 
 FROM debian:12-slim
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libsodium23 libinih1 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libsodium23 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /hauskv/build/hauskv-server /usr/local/bin/hauskv-server
 USER nobody

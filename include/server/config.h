@@ -14,8 +14,12 @@
  * said, as a whole. Of any other option the last mention in a source holds, as
  * Redis and PostgreSQL have it; the earlier ones must be valid all the same.
  *
- * An empty variable counts as one that is not set; HAUSKV_* variables that
- * belong to no option are somebody else's and are left alone.
+ * An empty variable counts as one that is not set. HAUSKV_* variables that
+ * belong to no option are refused, as a misspelt flag is, but for those of this
+ * project's tests (HAUSKV_SERVER, _SCHEDULES, _SPECIFICATION, _TEST_*, _CRASH_*)
+ * and those that Docker and Kubernetes set for a service called hauskv:
+ * HAUSKV_SERVICE_*, HAUSKV_PORT_*, HAUSKV_ENV_*, and HAUSKV_PORT=tcp://... and
+ * HAUSKV_NAME=/..., which are left alone.
  *
  * Once loaded, a configuration does not change; children inherit it by fork. It
  * owns no memory and points nowhere, so it may be copied. */
@@ -41,7 +45,7 @@
 #define CONFIG_ADDRESS_BYTES 46u
 #define CONFIG_SOCKET_PATH_BYTES 108u /* what sockaddr_un takes */
 #define CONFIG_NAME_BYTES 49u
-#define CONFIG_DIRECTORY_BYTES 161u /* with its option on one line of a file, which inih limits */
+#define CONFIG_DIRECTORY_BYTES 161u
 #define CONFIG_FILE_PATH_BYTES 4096u
 #define CONFIG_FILE_BYTES_MAX ((size_t)1 << 20)
 #define CONFIG_REASON_BYTES 1024u
@@ -170,17 +174,18 @@ bool config_is_valid(const struct server_config *config);
 /* Every option's default. */
 void config_init(struct server_config *config);
 
-/* The text of a file: lines `name = value` (or `name: value`), blank ones, and comments, which begin with # or ; at
- * the start of a line or with ; after white space. The first line that cannot be used is named by its number: unknown
- * names, sections, NUL, lines longer than inih takes (198 bytes in Debian's build) and values out of range. file_name
- * is for the reason. */
+/* The text of a file: lines `name = value` (or `name: value`), blank ones, and comments, which begin with # or ; at the
+ * start of a line or behind white space. A value may stand in double quotes, where a backslash stands before a quote or a
+ * backslash, and before xNN for any byte. A path must, if it has # or ; at its beginning or behind white space, and if a
+ * comment is behind it: which of both it is, nobody could tell. The first line that cannot be used is named by its number:
+ * unknown names, sections, NUL, lines of more than 16,448 bytes and values out of range. file_name is for the reason. */
 bool config_read_text(struct server_config *config, struct bytes text, const char *file_name,
                       char reason[CONFIG_REASON_BYTES]);
 
 /* What a regular file or pipe says. */
 bool config_read_file(struct server_config *config, const char *path, char reason[CONFIG_REASON_BYTES]);
 
-/* The HAUSKV_* variables, lists separated by commas. */
+/* The HAUSKV_* variables, lists separated by commas; see above for those that belong to no option. */
 bool config_read_environment(struct server_config *config, char *const environment[],
                              char reason[CONFIG_REASON_BYTES]);
 

@@ -14,6 +14,7 @@ static bool read_sources(struct server_config *config, int argc, char *const arg
 static enum config_outcome fulfil_wishes(const struct server_config *config);
 static bool take_argument(struct server_config *config, const char *word, int found,
                           char reason[CONFIG_REASON_BYTES]);
+static bool is_set_by_container(enum config_option option, const char *value);
 static const char *variable_value(const char *entry, enum config_option option);
 static bool is_loopback(const char *address);
 static void name_origin(const struct server_config *config, enum config_option option, char name[ORIGIN_BYTES]);
@@ -102,12 +103,18 @@ bool config_read_environment(struct server_config *config, char *const environme
             continue;
         for (unsigned entry = 0; value == NULL && environment[entry] != NULL; entry++)
             value = variable_value(environment[entry], option);
-        if (value == NULL || value[0] == '\0' || option_set_all(config, option, origin, value, complaint))
+        if (value == NULL || value[0] == '\0' || is_set_by_container(option, value) || option_set_all(config, option, origin, value, complaint))
             continue;
         option_variable(option, variable);
         return config_refuse(reason, "%s: %s", variable, complaint);
     }
-    return true;
+    return config_refuse_strangers(environment, reason);
+}
+
+/* Of a service called hauskv: of Kubernetes and Docker the one, of Docker the other. */
+static bool is_set_by_container(enum config_option option, const char *value)
+{
+    return (option == CONFIG_PORT && strncmp(value, "tcp://", 6) == 0) || (option == CONFIG_NAME && value[0] == '/');
 }
 
 /* The value, if the entry is the option's variable. */

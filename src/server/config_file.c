@@ -1,10 +1,6 @@
-/* The configuration file. inih tells names, values and comments apart. What it
- * would take for something else than the operator meant never reaches it: lines
- * that it would cut, sections, and white space at the beginning, which would
- * make a line go on with the value of the line before. */
+/* The configuration file, line by line. What a line says stands in config_line.c. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ini.h>
 #include <stdlib.h>
 
 #include "platform/file.h"
@@ -14,19 +10,15 @@
 struct reading {
     struct server_config *config;
     const char *file_name;
-    struct bytes rest; /* what inih was not given yet */
-    unsigned line;     /* the one that it was given last, from 1 */
-    bool has_failed;   /* on that line */
-    char *reason;
+    struct bytes rest; /* what was not read yet */
+    unsigned line;     /* the one that was read last, from 1 */
 };
 
 static bool read_whole_file(const char *path, unsigned char *buffer, size_t *size, char reason[CONFIG_REASON_BYTES]);
-static char *next_line(char *line, int line_bytes, void *context);
 static struct bytes take_line(struct reading *reading);
-static struct bytes without_edges(struct bytes text);
-static bool is_white(unsigned char character);
-static int take_value(void *context, const char *section, const char *name, const char *value);
-static void refuse_line(struct reading *reading, unsigned line, const char *complaint);
+static bool read_line(const struct reading *reading, struct bytes line, char reason[CONFIG_REASON_BYTES]);
+static bool take_value(const struct reading *reading, const struct config_line *line, char reason[CONFIG_REASON_BYTES]);
+static bool refuse_line(const struct reading *reading, const char *complaint, char reason[CONFIG_REASON_BYTES]);
 
 bool config_read_file(struct server_config *config, const char *path, char reason[CONFIG_REASON_BYTES])
 {
@@ -46,18 +38,17 @@ bool config_read_text(struct server_config *config, struct bytes text, const cha
                       char reason[CONFIG_REASON_BYTES])
 {
     struct bytes byte_order_mark = bytes_from_string("\xef\xbb\xbf");
-    struct reading reading = {.config = config, .file_name = file_name, .rest = text, .reason = reason};
-    int bad_line;
+    struct reading reading = {.config = config, .file_name = file_name, .rest = text};
 
     if (bytes_start_with(text, byte_order_mark))
         reading.rest = bytes_slice(text, byte_order_mark.size, text.size - byte_order_mark.size);
-    bad_line = ini_parse_stream(next_line, &reading, take_value, &reading);
-    if (bad_line < 0)
-        return config_refuse(reason, "out of memory");
-    /* The first bad line; inih goes on behind one that it does not understand, and another may have failed since. */
-    if (bad_line > 0 && (!reading.has_failed || (unsigned)bad_line < reading.line))
-        refuse_line(&reading, (unsigned)bad_line, "neither 'name = value' nor a comment");
-    return !reading.has_failed;
+    while (reading.rest.size > 0) {
+        struct bytes line = take_line(&reading);
+
+        if (!read_line(&reading, line, reason))
+            return false;
+    }
+    return true;
 }
 
 /* Not file_open: a configuration file may well be a symbolic link, and a pipe is waited for. */
@@ -75,34 +66,6 @@ static bool read_whole_file(const char *path, unsigned char *buffer, size_t *siz
     return true;
 }
 
-/* Gives inih the next line, or with NULL the end. It takes a buffer that is full for a line that was cut. */
-static char *next_line(char *line, int line_bytes, void *context)
-{
-    struct reading *reading = context;
-    size_t line_bytes_max = (size_t)line_bytes - 2;
-    struct bytes given;
-    char complaint[64];
-
-    if (reading->has_failed || reading->rest.size == 0)
-        return NULL;
-    given = without_edges(take_line(reading));
-    line[0] = '\0';
-    if (given.size == 0)
-        return line;
-    if (given.size > line_bytes_max) {
-        (void)snprintf(complaint, sizeof complaint, "longer than %zu bytes", line_bytes_max);
-        refuse_line(reading, reading->line, complaint);
-    } else if (memchr(given.data, '\0', given.size) != NULL) {
-        refuse_line(reading, reading->line, "a NUL byte");
-    } else if (given.data[0] == '[') {
-        refuse_line(reading, reading->line, "a section: there are none");
-    } else if (given.data[0] != '#' && given.data[0] != ';') {
-        memcpy(line, given.data, given.size);
-        line[given.size] = '\0';
-    }
-    return reading->has_failed ? NULL : line;
-}
-
 static struct bytes take_line(struct reading *reading)
 {
     struct bytes rest = reading->rest;
@@ -115,47 +78,44 @@ static struct bytes take_line(struct reading *reading)
     return bytes_slice(rest, 0, size);
 }
 
-static struct bytes without_edges(struct bytes text)
+static bool read_line(const struct reading *reading, struct bytes line, char reason[CONFIG_REASON_BYTES])
 {
-    while (text.size > 0 && is_white(text.data[0]))
-        text = bytes_slice(text, 1, text.size - 1);
-    while (text.size > 0 && is_white(text.data[text.size - 1]))
-        text.size--;
-    return text;
+    struct config_line parts;
+    const char *complaint = config_line_cut(line, &parts);
+
+    if (complaint != NULL)
+        return refuse_line(reading, complaint, reason);
+    return parts.name.size == 0 || take_value(reading, &parts, reason);
 }
 
-/* isspace(3), whatever the locale. */
-static bool is_white(unsigned char character)
+static bool take_value(const struct reading *reading, const struct config_line *line, char reason[CONFIG_REASON_BYTES])
 {
-    return character == ' ' || (character >= '\t' && character <= '\r');
-}
-
-/* For inih: a name and its value. 0 makes the line a bad one. */
-static int take_value(void *context, const char *section, const char *name, const char *value)
-{
-    struct reading *reading = context;
-    struct config_origin origin = {.source = CONFIG_FROM_FILE, .line = reading->line};
+    const struct config_origin origin = {.source = CONFIG_FROM_FILE, .line = reading->line};
     char complaint[COMPLAINT_BYTES];
     char named_complaint[CONFIG_REASON_BYTES];
+    char value[CONFIG_LINE_BYTES_MAX + 1];
+    const struct option_description *description;
+    const char *unreadable;
     enum config_option option;
 
-    INVARIANT(section[0] == '\0');
-    if (reading->has_failed)
-        return 0;
-    if (!option_find(bytes_from_string(name), &option))
-        (void)snprintf(named_complaint, sizeof named_complaint, "unknown name '%s'", quote(name).text);
-    else if (option == CONFIG_CONFIG || option_describe(option)->kind == KIND_WISH)
-        (void)snprintf(named_complaint, sizeof named_complaint, "'%s' has no place in a file", name);
+    if (!option_find(line->name, &option)) {
+        (void)snprintf(named_complaint, sizeof named_complaint, "unknown name '%s'", quote_bytes(line->name).text);
+        return refuse_line(reading, named_complaint, reason);
+    }
+    description = option_describe(option);
+    unreadable = config_line_value(line->value, option_is_path(option), value);
+    if (option == CONFIG_CONFIG || description->kind == KIND_WISH)
+        (void)snprintf(named_complaint, sizeof named_complaint, "'%s' has no place in a file", description->name);
+    else if (unreadable != NULL)
+        (void)snprintf(named_complaint, sizeof named_complaint, "%s: %s", description->name, unreadable);
     else if (!option_set(reading->config, option, origin, value, complaint))
-        (void)snprintf(named_complaint, sizeof named_complaint, "%s: %s", name, complaint);
+        (void)snprintf(named_complaint, sizeof named_complaint, "%s: %s", description->name, complaint);
     else
-        return 1;
-    refuse_line(reading, reading->line, named_complaint);
-    return 0;
+        return true;
+    return refuse_line(reading, named_complaint, reason);
 }
 
-static void refuse_line(struct reading *reading, unsigned line, const char *complaint)
+static bool refuse_line(const struct reading *reading, const char *complaint, char reason[CONFIG_REASON_BYTES])
 {
-    reading->has_failed = true;
-    config_refuse(reading->reason, "%s:%u: %s", quote(reading->file_name).text, line, complaint);
+    return config_refuse(reason, "%s:%u: %s", quote(reading->file_name).text, reading->line, complaint);
 }

@@ -43,6 +43,9 @@ bool option_find(struct bytes name, enum config_option *option);
 #define VARIABLE_BYTES 40u
 void option_variable(enum config_option option, char variable[VARIABLE_BYTES]);
 
+/* The option of that variable; false, and *option untouched, where there is none. */
+bool option_of_variable(struct bytes name, enum config_option *option);
+
 /* What is wrong with a value; the caller puts the source before it. */
 #define COMPLAINT_BYTES 400u
 
@@ -62,6 +65,26 @@ unsigned option_value_count(const struct server_config *config, enum config_opti
 void option_value(const struct server_config *config, enum config_option option, unsigned i,
                   char text[VALUE_TEXT_BYTES]);
 
+/* Whether its values are paths, which may have any bytes but control characters. */
+bool option_is_path(enum config_option option);
+
+/* A line of a file. A path whose every byte is written as four fits one. */
+#define CONFIG_LINE_BYTES_MAX ((size_t)16448)
+#define CONFIG_LINE_BYTES_MAX_TEXT "16448"
+struct config_line {
+    struct bytes name;  /* empty: there is nothing but white space or a comment */
+    struct bytes value; /* without white space at its ends, with its quotes and with a comment behind it */
+};
+
+/* Cuts it into its parts, which lie in it. NULL, or what is wrong with it. */
+const char *config_line_cut(struct bytes line, struct config_line *parts);
+
+/* What such a value stands for: without a comment, without quotes and their escapes. NULL, or what is wrong with it. */
+const char *config_line_value(struct bytes text, bool is_path, char value[CONFIG_LINE_BYTES_MAX + 1]);
+
+/* A line that reads as that name and value. */
+void config_line_print(const char *name, const char *value, FILE *stream);
+
 struct unit {
     const char *name;
     uint64_t factor;
@@ -78,6 +101,9 @@ bool unit_parse(const char *text, const struct unit *units, uint64_t *number);
 /* With the largest unit of which it is a multiple. */
 #define UNIT_TEXT_BYTES 24u
 void unit_print(uint64_t number, const struct unit *units, char text[UNIT_TEXT_BYTES]);
+
+/* Refuses variables HAUSKV_* that belong to no option, and to nobody else who is known (config.h). */
+bool config_refuse_strangers(char *const environment[], char reason[CONFIG_REASON_BYTES]);
 
 /* Somebody's text for a message or a comment: cut to fit, with control characters and what is not UTF-8 as \xNN. It is
  * used in place: quote(text).text */

@@ -114,6 +114,27 @@ const struct option_description *option_describe(enum config_option option)
     return &descriptions[option];
 }
 
+bool option_of_variable(struct bytes name, enum config_option *option)
+{
+    for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++) {
+        char variable[VARIABLE_BYTES];
+
+        option_variable((enum config_option)i, variable);
+        if (descriptions[i].kind == KIND_WISH || !bytes_equal(name, bytes_from_string(variable)))
+            continue;
+        *option = (enum config_option)i;
+        return true;
+    }
+    return false;
+}
+
+bool option_is_path(enum config_option option)
+{
+    enum option_kind kind = descriptions[option].kind;
+
+    return kind == KIND_SOCKET_PATHS || kind == KIND_DIRECTORY || kind == KIND_FILE_PATH;
+}
+
 bool option_find(struct bytes name, enum config_option *option)
 {
     for (unsigned i = 0; i < CONFIG_OPTION_COUNT; i++) {
@@ -409,24 +430,16 @@ static bool set_directory(char *path, const struct mention *mention)
     return set_path(path, mention);
 }
 
-/* Whatever the source, only what can stand in a file: inih takes white space from the ends of a value, and ; behind
- * white space for a comment. # is what somebody wrote who expects the same of it. */
+/* Control characters would tear the lines of messages. */
 static bool set_path(char *path, const struct mention *mention)
 {
     const char *text = mention->text;
     size_t size = strlen(text);
 
     for (size_t i = 0; i < size; i++) {
-        bool is_control = (unsigned char)text[i] < 0x20 || text[i] == 0x7f;
-        bool is_comment = (text[i] == ';' || text[i] == '#') && (i == 0 || text[i - 1] == ' ');
-
-        if (is_control)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             return complain(mention, "'%s' has control characters", quote(text).text);
-        if (is_comment)
-            return complain(mention, "'%s' has ; or # at its beginning or behind a space", quote(text).text);
     }
-    if (text[0] == ' ' || text[size - 1] == ' ')
-        return complain(mention, "'%s' begins or ends with a space", quote(text).text);
     if (!has_good_length(mention))
         return false;
     memcpy(path, text, size + 1);

@@ -1,10 +1,7 @@
 /* The configuration as a file, and --help. */
-#include <ini.h>
 #include <string.h>
 
 #include "config_internal.h"
-
-#define LINE_BYTES_MAX ((size_t)INI_MAX_LINE - 2) /* what config_file.c can read */
 
 static void print_option(const struct server_config *config, enum config_option option, FILE *stream);
 static void print_origin(const struct server_config *config, enum config_option option, FILE *stream);
@@ -35,11 +32,10 @@ static void print_option(const struct server_config *config, enum config_option 
         char value[VALUE_TEXT_BYTES];
 
         option_value(config, option, i, value);
-        if (!is_comment && strlen(name) + strlen(" = ") + strlen(value) > LINE_BYTES_MAX)
-            (void)fprintf(stream, "# too long for a line of a file: by flag or environment only\n#%s = %s\n", name,
-                          quote(value).text);
+        if (is_comment)
+            (void)fprintf(stream, "#%s = %s\n", name, quote(value).text);
         else
-            (void)fprintf(stream, "%s%s = %s\n", is_comment ? "#" : "", name, is_comment ? quote(value).text : value);
+            config_line_print(name, value, stream);
     }
 }
 

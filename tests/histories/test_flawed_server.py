@@ -16,7 +16,7 @@ BUILD = os.environ.get("BUILD", "build")
 CC = shlex.split(os.environ.get("CC", "cc"))
 CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
 DIALECT = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Iinclude", "-w", "-O2"]
-LIBRARIES = ["-lsodium", "-linih", "-pthread"]
+LIBRARIES = ["-lsodium", "-pthread"]
 TIME_LIMIT_SECONDS = 120
 
 # Name, what is wrong, file, the right words, which must be there exactly once, and the wrong ones.

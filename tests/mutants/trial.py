@@ -13,7 +13,7 @@ CC = os.environ.get("CC", "cc").split()
 DIALECT = ["-std=c11", "-D_GNU_SOURCE", "-pthread", "-Iinclude", "-O1", "-w"]
 SMALL = "-DHAUSKV_CHUNK_BYTES=2048"
 ENGINE_LAYERS = "segment table transaction store"
-LIBRARIES = ["-Wl,--as-needed", "-lsodium", "-linih", "-lcriterion", "-lcjson"]
+LIBRARIES = ["-Wl,--as-needed", "-lsodium", "-lcriterion", "-lcjson"]
 NAMESPACES = ["setpriv", "--pdeathsig", "KILL", "unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount",
               "--ipc", "--net", "--kill-child"]
 COMPILER_LIMIT_SECONDS = 60
