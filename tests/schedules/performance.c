@@ -154,7 +154,7 @@ static const char *check_silence(struct performance *performance, unsigned now)
         const struct act *act = &forecast->acts[i];
         bool waits = act->answered_by > now && !act->is_death && !is_dead[act->actor];
 
-        if (waits && !stage_is_silent(performance->stage, act->actor)) {
+        if (waits && !stage_is_silent(performance->stage, act->actor, act->line_count)) {
             (void)take_reply(performance, i);
             return i == now ? "it did not wait" : "it did not wait long enough";
         }

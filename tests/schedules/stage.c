@@ -282,12 +282,23 @@ bool stage_receive(struct stage *stage, unsigned number, unsigned line_count, ch
     return true;
 }
 
-static bool has_answered(const struct client *client)
+static unsigned count_lines(struct bytes bytes)
 {
-    char byte;
+    unsigned count = 0;
 
-    return client->input_begin < client->input_end ||
-           recv(client->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+    for (size_t i = 0; i < bytes.size; i++)
+        count += bytes.data[i] == '\n';
+    return count;
+}
+
+/* Whether the replies to that many lines are there, or the end is. */
+static bool has_answered(const struct client *client, unsigned line_count)
+{
+    char bytes[ACT_REPLY_BYTES];
+    ssize_t size = recv(client->descriptor, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    unsigned count = count_lines(bytes_from(client->input + client->input_begin, client->input_end - client->input_begin));
+
+    return size == 0 || count + count_lines(bytes_from(bytes, size < 0 ? 0 : (size_t)size)) >= line_count;
 }
 
 /* Over a Unix socket the system counts what the other side has not read. */
@@ -331,15 +342,16 @@ static void wait_until_asleep(pid_t process)
     }
 }
 
-/* All the others stand still, so a process that took its lines and sleeps either waits for a key or has answered. */
-bool stage_is_silent(const struct stage *stage, unsigned number)
+/* All the others stand still, so a process that took its lines and sleeps either waits for a key or has answered. What it
+ * answered to the lines before the one that waits it has sent. */
+bool stage_is_silent(const struct stage *stage, unsigned number, unsigned line_count)
 {
     const struct actor *actor = &stage->actors[number];
 
     REQUIRE(stage->kind != STAGE_DIRECT);
-    while (!is_taken(&actor->client) && !has_answered(&actor->client))
+    while (!is_taken(&actor->client) && !has_answered(&actor->client, line_count))
         (void)sched_yield();
-    if (!has_answered(&actor->client))
+    if (!has_answered(&actor->client, line_count))
         wait_until_asleep(actor->process);
-    return !has_answered(&actor->client);
+    return !has_answered(&actor->client, line_count);
 }

@@ -40,8 +40,9 @@ void stage_send(struct stage *stage, unsigned number, const char *lines);
 /* Takes the replies to that many lines, separated by LF. False: the actor's end, or nothing came for long. */
 bool stage_receive(struct stage *stage, unsigned number, unsigned line_count, char reply[ACT_REPLY_BYTES]);
 
-/* Waits until what was sent was taken and the actor's process sleeps again, whatever for. False: it has answered. */
-bool stage_is_silent(const struct stage *stage, unsigned number);
+/* Waits until what was sent was taken and the actor's process sleeps again, whatever for. False: it has answered all of
+ * that many lines. */
+bool stage_is_silent(const struct stage *stage, unsigned number, unsigned line_count);
 
 /* Kills the actor's process, without any cleanup, and gives the actor a new one. Every other time the housekeeper looks
  * at the store in between. */
