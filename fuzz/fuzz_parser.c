@@ -1,7 +1,7 @@
 /* The parser: bytes to lines to requests. The same bytes are received at once
  * and in pieces whose sizes the input chooses, and both must be understood in
  * the same way. Every line is outlined, too, as if it were too long: the outline
- * must say what the whole line says.
+ * must say what the whole line says. Telnet's commands are obeyed between them.
  *
  * Input: the limit of a line (1 byte), the number of pieces (1 byte), their
  * sizes (1 byte each), then the stream. */
@@ -13,6 +13,7 @@
 #include "protocol/buffer.h"
 #include "protocol/line_reader.h"
 #include "protocol/request.h"
+#include "protocol/telnet.h"
 
 #define PIECES_MAX 64u
 
@@ -131,26 +132,43 @@ static void note_lines(struct buffer *account, struct line_reader *reader)
     }
 }
 
+/* Answers to Telnet's commands stand in the account where they were given. */
+static void note_all(struct buffer *account, struct telnet *telnet, struct line_reader *reader)
+{
+    note_lines(account, reader);
+    while (telnet_has_more(telnet)) {
+        size_t before = account->size;
+
+        telnet_take(telnet, reader, account);
+        ENSURE(line_reader_is_valid(reader));
+        ENSURE(account->size - before <= TELNET_ANSWER_BYTES);
+        note_lines(account, reader);
+    }
+}
+
 /* Appends to account all that is understood of the stream; pieces may be empty. */
 static void read_stream(struct bytes stream, struct bytes pieces, size_t line_bytes_max, struct buffer *account)
 {
     struct line_reader reader;
+    struct telnet telnet;
     size_t piece = 0;
 
+    telnet_init(&telnet);
     line_reader_init(&reader, line_bytes_max);
     while (stream.size > 0) {
         size_t room;
-        unsigned char *target = line_reader_room(&reader, &room);
+        unsigned char *target = telnet_room(&telnet, &reader, &room);
         size_t size = piece < pieces.size ? pieces.data[piece++] : stream.size;
 
         ENSURE(room > 0);
         size = size < stream.size ? size : stream.size;
         size = size < room ? size : room;
         memcpy(target, stream.data, size);
-        line_reader_received(&reader, size);
+        telnet_received(&telnet, &reader, size);
         stream = bytes_slice(stream, size, stream.size - size);
-        note_lines(account, &reader);
+        note_all(account, &telnet, &reader);
     }
+    note_number(account, "\ntelnet", (uint64_t)telnet.state);
     note_number(account, "\nempty", line_reader_is_empty(&reader));
     line_reader_deinit(&reader);
 }

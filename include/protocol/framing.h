@@ -65,6 +65,15 @@ static inline bool framer_is_holding(const struct framer *framer)
     return framer->state == FRAMER_LISTENING || framer->state == FRAMER_CUT;
 }
 
+/* The client speaks Telnet, so it ends its lines. Not in BURSTS or CUT, where the bytes are the client's own. */
+void framer_choose_lines(struct framer *framer);
+
+/* Whether a client may speak Telnet. */
+static inline bool framer_takes_telnet(const struct framer *framer)
+{
+    return framer->state != FRAMER_BURSTS && framer->state != FRAMER_CUT;
+}
+
 /* Only while it is holding. tail_is_command: the tail of the first burst could be
  * run as it is. */
 void framer_silence(struct framer *framer, bool tail_is_command);

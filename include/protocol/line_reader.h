@@ -5,7 +5,7 @@
  * line_bytes_max bytes without its end is not kept: it is measured up to its LF
  * and handed out as an outline. Nothing is ever truncated, and what the reader
  * says depends on the bytes alone, not on the pieces in which they came. Memory
- * is bounded by line_bytes_max plus its end, or LINE_READER_BYTES_MIN if larger. */
+ * is bounded by line_bytes_max plus 3 bytes, or LINE_READER_BYTES_MIN if larger. */
 #ifndef HAUSKV_PROTOCOL_LINE_READER_H
 #define HAUSKV_PROTOCOL_LINE_READER_H
 
@@ -74,6 +74,11 @@ struct bytes line_reader_rest(const struct line_reader *reader);
 /* Hands that line out as if its end had come; false: there is none. Only when
  * line_reader_next has nothing more. */
 bool line_reader_finish(struct line_reader *reader, struct line *line);
+
+/* Forgets what is there of the line that has no end yet, or its last character (of UTF-8, as far as it is; nothing of a
+ * line that is too long already). Only when line_reader_next has nothing more. */
+void line_reader_drop_line(struct line_reader *reader);
+void line_reader_drop_character(struct line_reader *reader);
 
 /* Whether nothing is inside, not even a part of a line. */
 bool line_reader_is_empty(const struct line_reader *reader);

@@ -19,6 +19,7 @@
 #include "protocol/json_writer.h"
 #include "protocol/line_reader.h"
 #include "protocol/message.h"
+#include "protocol/telnet.h"
 #include "session/counters.h"
 #include "session/session_transactions.h"
 #include "store/store.h"
@@ -45,6 +46,7 @@ struct session_config {
 struct session {
     struct session_config config;
     struct line_reader lines;
+    struct telnet telnet;
     struct framer framer;
     struct buffer output;
     bool has_begun;  /* a line that was not blank was answered */

@@ -110,6 +110,9 @@ struct store_operations {
     enum status (*commit)(struct store_session *session, store_transaction transaction, struct bytes *conflict_key);
     /* Ends the transaction, nothing applied. Always works. */
     void (*rollback)(struct store_session *session, store_transaction transaction);
+    /* The client has said something in the transaction that reads and writes nothing: it is not idle. Nothing where the
+     * transaction was expired. NULL: the store knows no idleness. */
+    void (*touch)(struct store_session *session, store_transaction transaction);
     /* From now on the session's commands ask this before and while they wait for a key; it must live until it is replaced
      * (NULL: nobody is asked) or the session is closed. NULL: the store never waits. */
     void (*set_waiter)(struct store_session *session, const struct waiter *waiter);
@@ -170,6 +173,12 @@ static inline void store_prefetch(struct store_session *session, struct bytes ke
 {
     if (session->operations->prefetch != NULL)
         session->operations->prefetch(session, key);
+}
+
+static inline void store_touch(struct store_session *session, store_transaction transaction)
+{
+    if (session->operations->touch != NULL)
+        session->operations->touch(session, transaction);
 }
 
 static inline void store_set_waiter(struct store_session *session, const struct waiter *waiter)

@@ -127,6 +127,8 @@ enum status transaction_count(struct participant *participant, unsigned number, 
 /* Ends it, whatever the answer. STATUS_CONFLICT: nothing applied, participant->conflict_key says which key changed.
  * STATUS_OUT_OF_MEMORY: nothing applied. */
 enum status transaction_commit(struct participant *participant, unsigned number);
+/* As a command that does nothing: the transaction has been idle since now. Nothing if it was expired. */
+void transaction_touch(struct participant *participant, unsigned number);
 /* Ends it, nothing applied. */
 void transaction_rollback(struct participant *participant, unsigned number);
 

@@ -48,6 +48,13 @@ void framer_received(struct framer *framer, struct bytes read, bool has_filled)
         receive_burst(framer, read, has_filled);
 }
 
+void framer_choose_lines(struct framer *framer)
+{
+    REQUIRE(framer_takes_telnet(framer));
+    if (framer->state != LINES)
+        enter(framer, LINES);
+}
+
 static bool ends_line(struct bytes read)
 {
     return read.data[read.size - 1] == '\n';

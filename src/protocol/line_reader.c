@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* LF, and a byte that telnet.h keeps free before what comes. */
+#define ROOM_MIN 2u
+
 static size_t capacity_max(const struct line_reader *reader);
 static void skip_unfinished(struct line_reader *reader);
 static void hand_out(struct line_reader *reader, struct bytes rest, struct line *line);
@@ -55,7 +58,7 @@ unsigned char *line_reader_room(struct line_reader *reader, size_t *size)
     }
     if (wider > capacity_max(reader))
         wider = capacity_max(reader);
-    if (buffer->size == buffer->capacity && buffer->capacity < wider)
+    if (buffer->capacity - buffer->size < ROOM_MIN && buffer->capacity < wider)
         (void)buffer_resize(buffer, wider); /* without memory there is no room, and that is the answer */
     *size = buffer->capacity - buffer->size;
     return buffer->data + buffer->size;
@@ -138,6 +141,34 @@ bool line_reader_finish(struct line_reader *reader, struct line *line)
     return true;
 }
 
+void line_reader_drop_line(struct line_reader *reader)
+{
+    REQUIRE(reader->scanned == reader->buffer.size);
+    buffer_truncate(&reader->buffer, reader->served);
+    reader->scanned = reader->served;
+    reader->is_skipping = false;
+    reader->skipped_bytes = 0;
+}
+
+static bool continues_character(unsigned char byte)
+{
+    return (byte & 0xc0u) == 0x80;
+}
+
+void line_reader_drop_character(struct line_reader *reader)
+{
+    size_t size = reader->buffer.size;
+
+    REQUIRE(reader->scanned == size);
+    if (reader->is_skipping || size == reader->served)
+        return;
+    size--;
+    while (size > reader->served && continues_character(reader->buffer.data[size]))
+        size--;
+    buffer_truncate(&reader->buffer, size);
+    reader->scanned = size;
+}
+
 bool line_reader_is_empty(const struct line_reader *reader)
 {
     return reader->served == reader->buffer.size && !reader->is_skipping;
@@ -152,10 +183,10 @@ void line_reader_shrink(struct line_reader *reader)
     reader->scanned = 0;
 }
 
-/* A whole line of the largest size with CR and LF. */
+/* A line of the largest size with CR, and room for what comes. */
 static size_t capacity_max(const struct line_reader *reader)
 {
-    size_t whole_line = reader->line_bytes_max + 2;
+    size_t whole_line = reader->line_bytes_max + 1 + ROOM_MIN;
 
     return whole_line < LINE_READER_BYTES_MIN ? LINE_READER_BYTES_MIN : whole_line;
 }

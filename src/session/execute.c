@@ -13,6 +13,7 @@ struct job {
 };
 
 static enum status say(const struct job *job, enum reply_kind kind);
+static void touch(const struct job *job);
 static enum status execute_data(const struct job *job);
 static enum status execute_put(const struct job *job, store_transaction number);
 static enum status execute_get(const struct job *job, store_transaction number);
@@ -41,19 +42,24 @@ enum status execute(struct session *session, const struct request *request, stru
     case VERB_SCAN:
         return execute_data(&job);
     case VERB_START:
+        touch(&job);
         return execute_start(&job);
     case VERB_BEGIN:
+        touch(&job);
         return execute_begin(&job);
     case VERB_COMMIT:
         return execute_commit(&job);
     case VERB_ROLLBACK:
         return execute_rollback(&job);
     case VERB_PING:
+        touch(&job);
         return say(&job, REPLY_PONG);
     case VERB_HELP:
+        touch(&job);
         reply_help(job.output);
         return STATUS_OK;
     case VERB_STATS:
+        touch(&job);
         return execute_stats(&job);
     case VERB_EXIT:
     case VERB_QUIT:
@@ -74,6 +80,13 @@ static enum status say(const struct job *job, enum reply_kind kind)
 {
     reply_plain(job->output, dialect_of(job), kind);
     return STATUS_OK;
+}
+
+/* What reads and writes nothing is activity all the same. */
+static void touch(const struct job *job)
+{
+    if (job->transaction != NULL && job->transaction->state == SESSION_TRANSACTION_OPEN)
+        store_touch(job->session->config.store_session, job->transaction->number);
 }
 
 /* --- data --- */

@@ -22,6 +22,7 @@ struct errand {
 };
 
 static bool next_line(struct session *session, struct line *line);
+static void obey_telnet(struct session *session);
 static void look_ahead(struct session *session);
 static void answer(struct session *session, struct line *line);
 static void answer_request(struct session *session, const struct line *line, struct bytes trimmed);
@@ -46,10 +47,14 @@ enum session_state session_serve(struct session *session, size_t output_bytes_ma
     while (!session->is_closing) {
         if (session->output.size >= output_bytes_max)
             return SESSION_FULL;
-        if (!next_line(session, &line))
+        if (next_line(session, &line)) {
+            look_ahead(session);
+            answer(session, &line);
+        } else if (telnet_has_more(&session->telnet)) {
+            obey_telnet(session);
+        } else {
             return framer_is_holding(&session->framer) ? SESSION_HOLDING : SESSION_WAITING;
-        look_ahead(session);
-        answer(session, &line);
+        }
     }
     return SESSION_CLOSING;
 }
@@ -63,6 +68,15 @@ static bool next_line(struct session *session, struct line *line)
         return false;
     framer_tail_taken(&session->framer);
     return line_reader_finish(&session->lines, line);
+}
+
+/* What was received behind the last line has a command of Telnet in it. */
+static void obey_telnet(struct session *session)
+{
+    if (buffer_reserve(&session->output, TELNET_ANSWER_BYTES))
+        telnet_take(&session->telnet, &session->lines, &session->output);
+    else
+        session_close(session);
 }
 
 /* While this line is answered, the memory that the next ones of a burst will need is on its way. */
@@ -257,11 +271,18 @@ static void refuse(struct session *session, struct errand *errand, enum status s
         session_close(session);
 }
 
+/* Its answers have three bytes, and no reply has an IAC. */
+static bool ends_with_telnet(const struct buffer *output)
+{
+    return output->size >= 3 && output->data[output->size - 3] == 0xff;
+}
+
 bool session_is_valid(const struct session *session)
 {
     bool lines_are_valid = line_reader_is_valid(&session->lines) && framer_is_valid(&session->framer);
     bool output_is_whole = buffer_is_valid(&session->output) && !session->output.failed &&
-                           (session->output.size == 0 || session->output.data[session->output.size - 1] == '\n');
+                           (session->output.size == 0 || session->output.data[session->output.size - 1] == '\n' ||
+                            ends_with_telnet(&session->output));
     bool what_is_taken_was_there = session->output_taken <= session->output.size;
     bool transactions_are_valid = session_transactions_is_valid(&session->transactions);
     bool nothing_is_open_at_the_end =
@@ -276,6 +297,7 @@ void session_init(struct session *session, const struct session_config *config)
     memset(session, 0, sizeof(*session));
     session->config = *config;
     line_reader_init(&session->lines, config->command_bytes_max);
+    telnet_init(&session->telnet);
     framer_init(&session->framer, config->framing);
     buffer_init(&session->output);
     session->store_waiter = (struct waiter){.goes_on = wait_goes_on, .context = session};
@@ -295,13 +317,27 @@ unsigned char *session_room(struct session *session, size_t *size)
     *size = 0;
     if (framer_has_tail(&session->framer))
         return NULL; /* what comes next belongs to the next burst */
-    return line_reader_room(&session->lines, size);
+    return telnet_room(&session->telnet, &session->lines, size);
+}
+
+/* Whether a first burst has a command of Telnet in it. A later one has none, or the bytes are the client's own. */
+static bool speaks_telnet(const struct session *session, size_t size)
+{
+    const struct buffer *inside = &session->lines.buffer;
+
+    return framer_takes_telnet(&session->framer) && size > 0 && memchr(inside->data + inside->size, 0xff, size) != NULL;
 }
 
 void session_received(struct session *session, size_t size)
 {
     const struct buffer *inside = &session->lines.buffer;
 
+    if (session->framer.state != FRAMER_LINES && speaks_telnet(session, size))
+        framer_choose_lines(&session->framer);
+    if (session->framer.state == FRAMER_LINES) {
+        telnet_received(&session->telnet, &session->lines, size);
+        return;
+    }
     line_reader_received(&session->lines, size);
     if (size > 0)
         framer_received(&session->framer, bytes_slice(buffer_bytes(inside), inside->size - size, size),
@@ -398,6 +434,8 @@ bool session_is_large(const struct session *session)
 
 void session_shrink(struct session *session)
 {
+    if (telnet_has_more(&session->telnet))
+        return; /* it stands in the line reader's memory */
     line_reader_shrink(&session->lines);
     if (session->output.size == 0)
         (void)buffer_resize(&session->output, 0);

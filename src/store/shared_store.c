@@ -175,6 +175,11 @@ static void shared_rollback(struct store_session *session, store_transaction tra
     transaction_rollback(participant_of(session), transaction);
 }
 
+static void shared_touch(struct store_session *session, store_transaction transaction)
+{
+    transaction_touch(participant_of(session), transaction);
+}
+
 static void shared_set_waiter(struct store_session *session, const struct waiter *waiter)
 {
     participant_of(session)->waiter = waiter;
@@ -214,6 +219,7 @@ static const struct store_operations shared_operations = {
     .count = shared_count,
     .commit = shared_commit,
     .rollback = shared_rollback,
+    .touch = shared_touch,
     .set_waiter = shared_set_waiter,
     .prefetch = shared_prefetch,
     .times = shared_times,

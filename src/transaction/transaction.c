@@ -546,6 +546,12 @@ enum status transaction_commit(struct participant *participant, unsigned number)
     return status;
 }
 
+void transaction_touch(struct participant *participant, unsigned number)
+{
+    if (transaction_enter(participant, number) == STATUS_OK)
+        transaction_leave(participant, number);
+}
+
 void transaction_rollback(struct participant *participant, unsigned number)
 {
     const struct transaction *transaction = transaction_of(participant, number);

@@ -33,6 +33,7 @@ struct brittle_store {
     int open_count; /* transactions that the session opened and has not ended */
     struct buffer *hints;     /* keys that will be asked for, `!` for every PUT, a space behind each; NULL: nobody listens */
     const struct waiter *waiter; /* asked where a failing operation answers STATUS_LOCK_TIMEOUT */
+    store_transaction touched; /* the last one */
     struct buffer *exhausted; /* the next value that is read finds no memory in it; NULL: it does */
 };
 
@@ -124,6 +125,11 @@ static inline enum status brittle_count(struct store_session *session, store_tra
     return status != STATUS_OK ? status : store_count(brittle(session)->inner, number, prefix, count);
 }
 
+static inline void brittle_touch(struct store_session *session, store_transaction number)
+{
+    brittle(session)->store->touched = number;
+}
+
 static inline void brittle_set_waiter(struct store_session *session, const struct waiter *waiter)
 {
     brittle(session)->store->waiter = waiter;
@@ -172,6 +178,7 @@ static const struct store_operations brittle_operations = {
     .count = brittle_count,
     .commit = brittle_commit,
     .rollback = brittle_rollback,
+    .touch = brittle_touch,
     .set_waiter = brittle_set_waiter,
     .prefetch = brittle_prefetch,
     .value_bytes_max = brittle_value_bytes_max,

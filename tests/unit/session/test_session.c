@@ -459,6 +459,32 @@ static uint64_t count_of(const session_counter *counter)
     return atomic_load(counter);
 }
 
+/* Says the line; which of the store's transactions that kept from being idle, 0: none. */
+static store_transaction touched_by(const char *line)
+{
+    alice.store.touched = 0;
+    (void)say(&alice, line);
+    return alice.store.touched;
+}
+
+Test(session, a_transaction_is_not_idle_while_anything_is_said_in_it)
+{
+    static const char *const lines[] = {"PING", "HELP", "STATS", "START", "BEGIN"};
+
+    for (unsigned i = 0; i < 3; i++)
+        cr_assert_eq(touched_by(lines[i]), 0, "%s belongs to none", lines[i]);
+    expect_begun(&alice, "BEGIN", "1");
+    expect_begun(&alice, "BEGIN", "2");
+    expect_ok(&alice, "START");
+    for (unsigned i = 0; i < sizeof lines / sizeof *lines; i++)
+        cr_assert_eq(touched_by(lines[i]), alice.session.transactions.started.number, "%s", lines[i]);
+    cr_assert_eq(touched_by("PING 2"), session_transactions_find(&alice.session.transactions, 2)->number);
+    cr_assert_eq(touched_by("STATS 2"), session_transactions_find(&alice.session.transactions, 2)->number);
+    expect_error(&alice, "nonsense", "unknown_command");
+    cr_assert_eq(touched_by("PING"), 0, "it is aborted");
+    cr_assert_neq(touched_by("PING 2"), 0);
+}
+
 Test(session, counts_commands_and_errors)
 {
     (void)conversation_feed(

@@ -128,7 +128,7 @@ Test(session_bursts, become_lines_where_more_comes_before_silence)
 Test(session_bursts, become_lines_where_the_tail_is_no_command)
 {
     static const char *const tails[] = {
-        "P", "PU", "PUT", "PUT a", "nonsense", "GET", "GET a b", "PUT {\"key\": \"a\"", "\xff", "PUT a \xe8\xaf",
+        "P", "PU", "PUT", "PUT a", "nonsense", "GET", "GET a b", "PUT {\"key\": \"a\"", "\xfe", "PUT a \xe8\xaf",
         " ", "\r", "START READ", "SCAN", "GET / HTTP/1.1", "Host: x",
     };
 

@@ -49,7 +49,7 @@ Test(session_stream, is_the_same_in_any_pieces)
     SAME("PUT a 1\nEXIT\nPUT a 2\n", 1 << 20);
     SAME("\r\n \t\nGET / HTTP/1.1\r\nHost: x\r\n\r\nPUT a 1\n", 1 << 20);
     SAME("PING\nHost: x\nPUT a 1\n", 1 << 20);
-    SAME("PUT a \xff\n\xff\xfe\n\0\nPUT \0 \0\nGET \0\nPUT a b\rc\nGET a\n\r\r\n", 1 << 20);
+    SAME("PUT a \xff\n\xff\xfe\n\xfe\n\0\nPUT \0 \0\nGET \0\nPUT a b\rc\nGET a\n\r\r\n", 1 << 20);
 }
 
 Test(session_stream, is_the_same_in_any_pieces_over_the_limit)
@@ -72,7 +72,8 @@ Test(session_stream, is_the_same_in_any_pieces_of_random_bytes)
 {
     static const char *const words[] = {
         "PUT", "GET", "del", "EXISTS", "COUNT", "SCAN", "START", "BEGIN", "COMMIT", "ROLLBACK", "PING", "HELP",
-        "a", "b", "1", "2", "0", "{\"key\": \"a\"}", "{\"key\": \"b\", \"value\": \"\\u0000\"}", "{", "}", "\xff",
+        "a", "b", "1", "2", "0", "{\"key\": \"a\"}", "{\"key\": \"b\", \"value\": \"\\u0000\"}", "{", "}", "\xff", "\xff\xfd\x06",
+        "\xff\xf4", "\xff\xff", "\xff\xf6", "\xff\xf7", "\xff\xf8", "\xff\xfb\n", "\xff\xfa", "\xff\xf0", "\xfe",
         "\xe8\xaf\xb4", "READ COMMITTED", "x\r", "\r\n", "\n", "\n", "\n", "\n", "\n", " ", "\t", "\"", "\\", "Host",
     };
     unsigned seed = 17;

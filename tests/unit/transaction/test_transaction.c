@@ -266,6 +266,28 @@ WHOLE_TEST(transaction, one_that_is_not_idle_long_enough_is_not_expired)
     cr_assert_eq(transactions_expire(engine, since_ms + 1), 1);
 }
 
+WHOLE_TEST(transaction, one_that_is_touched_is_idle_from_then_on)
+{
+    unsigned number = begun(me);
+
+    atomic_store(&me->slot->transactions[number - 1].idle_since_ms, 1);
+    transaction_touch(me, number);
+    cr_assert_eq(state_of(number), TRANSACTION_IDLE);
+    cr_assert_eq(transactions_expire(engine, 2), 0);
+    put(me, number, "k", "v");
+    assert_commits(me, number);
+}
+
+WHOLE_TEST(transaction, one_that_expired_is_not_woken_by_a_touch)
+{
+    unsigned number = begun(me);
+
+    cr_assert(transaction_expire(engine, me->slot_number, number - 1, UINT64_MAX));
+    transaction_touch(me, number);
+    cr_assert_eq(state_of(number), TRANSACTION_EXPIRED);
+    cr_assert_eq(transaction_commit(me, number), STATUS_TIMEOUT);
+}
+
 WHOLE_TEST(transaction, nothing_is_expired_where_nothing_is_open)
 {
     cr_assert_not(transaction_expire(engine, me->slot_number, 0, UINT64_MAX));
