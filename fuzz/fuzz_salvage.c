@@ -2,13 +2,14 @@
  * bytes themselves; whatever they are, the reader ends, stays inside of them, and
  * every pair that it shows can be read to its end.
  *
- * Input: the image (1 byte; from 0xe0 on: what follows is the segment), how much of the file is there (3), then edits of 4
- * to 12 bytes: where (3: of the whole file), what (1), value. */
+ * Input: the image (1 byte; from 0xe0 on: what follows is the segment), how much of the file is there (3; 0: all), then edits
+ * of 4 to 11 bytes: what and where (1: see edit_apply), offset (2), value. */
 #include "harness.h"
 
 #include <stdlib.h>
 
 #include "persistence/format_4.h"
+#include "segment/segment.h"
 #include "segment_image.h"
 
 #define EDITS_MAX 64u
@@ -63,18 +64,58 @@ static void salvage(struct bytes bytes, bool is_unchanged)
     ENSURE(!is_unchanged || (result.damages == 0 && result.pairs > 0));
 }
 
-/* One byte, four, eight, or a word that is raised or lowered. */
-static void edit_apply(unsigned char *bytes, size_t bytes_size, struct input *input)
+/* --- editing --- */
+
+struct place {
+    size_t offset;
+    size_t size;
+};
+
+/* The index-th chunk of a kind in the image; the whole image if there is none. */
+static struct place chunk_place(const struct segment_image *image, enum chunk_kind kind, unsigned index)
+{
+    const struct segment_header *header = (const struct segment_header *)(const void *)image->data;
+    const _Atomic uint32_t *owners = (const _Atomic uint32_t *)(const void *)(image->data + header->owners_offset);
+
+    for (uint32_t number = 1; number <= header->chunk_count; number++)
+        if (chunk_owner_kind(atomic_load(&owners[number])) == kind && index-- == 0)
+            return (struct place){header->chunks_offset + (size_t)(number - 1) * CHUNK_BYTES, CHUNK_BYTES};
+    return (struct place){0, image->size};
+}
+
+static struct place place_choose(const struct segment_image *image, unsigned place, unsigned index)
+{
+    const struct segment_header *header = (const struct segment_header *)(const void *)image->data;
+    static const enum chunk_kind kinds[] = {CHUNK_SLOT, CHUNK_PAGE, CHUNK_BLOCK, CHUNK_LOG};
+
+    switch (place) {
+    case 0:
+        return (struct place){0, 336}; /* to the first slot block */
+    case 1:
+        return (struct place){header->root_offset, header->root_bytes};
+    case 2:
+        return (struct place){header->owners_offset, header->infos_offset - header->owners_offset};
+    case 3:
+        return (struct place){0, image->size};
+    default:
+        return chunk_place(image, kinds[place % 4], index);
+    }
+}
+
+/* One byte, four, eight, or a word that is raised or lowered; words at their alignment. */
+static void edit_apply(unsigned char *bytes, size_t kept, const struct segment_image *image, struct input *input)
 {
     static const size_t sizes[] = {1, 4, 8, 4};
-    size_t place = (size_t)input_number(input, 3);
-    unsigned operation = input_byte(input) % 4;
+    uint8_t what = input_byte(input);
+    uint64_t offset = input_number(input, 2);
+    unsigned operation = what / 8 % 4;
     size_t size = sizes[operation];
+    struct place where = place_choose(image, what % 8, what / 32);
+    size_t place = where.offset + (size_t)(offset * (where.size > UINT16_MAX ? 4 : 1) % where.size) / size * size;
     uint64_t value = input_number(input, operation == 3 ? 1 : size);
     uint32_t word;
 
-    place = place % (bytes_size + 1) / size * size;
-    if (place + size > bytes_size)
+    if (place + size > kept)
         return;
     if (operation == 3) {
         memcpy(&word, bytes + place, sizeof(word));
@@ -104,7 +145,7 @@ int fuzz_one(const uint8_t *data, size_t size)
     REQUIRE(bytes != NULL);
     memcpy(bytes, image->data, kept);
     for (; edits < EDITS_MAX && !input_is_empty(&input); edits++)
-        edit_apply(bytes, kept, &input);
+        edit_apply(bytes, kept, image, &input);
     salvage(bytes_from(bytes, kept), edits == 0 && kept == image->size);
     free(bytes);
     return 0;

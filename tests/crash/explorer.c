@@ -181,6 +181,8 @@ static const char *heir_check(const struct explorer *explorer, const struct batc
     engine_view_open(&copy, scene->engine, image);
     if (was_there != NULL)
         reason = was_there(scene, &copy.engine, expected);
+    if (reason == NULL && heir == HEIR_RESTARTS)
+        reason = scene_salvage(scene, &copy.engine, expected);
     if (reason == NULL)
         reason = scene_recover(&copy.engine, heir);
     return reason != NULL ? reason : scene_check(scene, &copy.engine, heir, entry->is_after, expected);

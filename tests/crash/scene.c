@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "persistence/format_4.h"
 #include "support/process.h"
 #include "support/store_random.h"
 
@@ -643,6 +644,74 @@ const char *scene_overtake(const struct scene *scene, struct engine *copy, struc
         shard_release(copy, shard);
     }
     return fault;
+}
+
+/* --- a dump of the dead --- */
+
+struct salvage {
+    const struct scene *scene;
+    const struct format_4 *segment;
+    const struct scene_value *expected;
+    const char *fault;
+    bool is_seen[SCENE_KEYS];
+};
+
+static bool pair_is(const struct format_4 *segment, const struct format_4_pair *pair, const struct scene_value *expected)
+{
+    unsigned char *data = malloc(pair->value_size + 1);
+    bool is_same;
+
+    REQUIRE(data != NULL);
+    for (size_t offset = 0; offset < pair->value_size;) {
+        struct bytes piece = format_4_piece(segment, pair, offset);
+
+        REQUIRE(piece.size > 0);
+        memcpy(data + offset, piece.data, piece.size);
+        offset += piece.size;
+    }
+    is_same = store_content_is(bytes_from(data, pair->value_size), expected->size, expected->number);
+    free(data);
+    return is_same;
+}
+
+static bool pair_check(void *context, const struct format_4_pair *pair)
+{
+    struct salvage *salvage = context;
+    unsigned key = key_number(pair->key);
+
+    if (!salvage->expected[key].is_present)
+        salvage->fault = wrong("a dump shows %s", salvage->scene->key_text[key]);
+    else if (salvage->is_seen[key])
+        salvage->fault = wrong("a dump shows %s twice", salvage->scene->key_text[key]);
+    else if (!pair_is(salvage->segment, pair, &salvage->expected[key]))
+        salvage->fault = wrong("a dump shows another value of %s", salvage->scene->key_text[key]);
+    salvage->is_seen[key] = true;
+    return salvage->fault == NULL;
+}
+
+static void damage_note(void *context, const struct format_4_damage *damage)
+{
+    struct salvage *salvage = context;
+
+    if (salvage->fault == NULL)
+        salvage->fault = wrong("a dump finds damage: %s", damage->what);
+}
+
+const char *scene_salvage(const struct scene *scene, const struct engine *copy, const struct scene_value *expected)
+{
+    static struct salvage salvage;
+    struct format_4 segment;
+    const struct format_4_visitor visitor = {pair_check, damage_note, &salvage};
+
+    salvage = (struct salvage){.scene = scene, .segment = &segment, .expected = expected};
+    if (format_4_open(&segment, bytes_from(copy->segment->base, copy->segment->bytes)) != FORMAT_4_OPENED)
+        return wrong("a dump finds no segment");
+    if (format_4_read(&segment, &visitor).is_memory_short)
+        return wrong("a dump has no private memory");
+    for (unsigned key = 0; salvage.fault == NULL && key < SCENE_KEYS; key++)
+        if (expected[key].is_present && !salvage.is_seen[key])
+            salvage.fault = wrong("a dump lacks %s", scene->key_text[key]);
+    return salvage.fault;
 }
 
 const char *scene_check(const struct scene *scene, struct engine *copy, enum scene_heir heir, bool is_after,

@@ -108,6 +108,10 @@ const char *scene_intrude(const struct scene *scene, struct engine *copy, struct
  * then. NULL, or what is wrong. */
 const char *scene_overtake(const struct scene *scene, struct engine *copy, struct scene_value *expected);
 
+/* What a dump of the dead shows (persistence/format_4.h), before anybody recovered: exactly what is expected, and nothing that is
+ * damaged. The copy is only read. NULL, or what is wrong. */
+const char *scene_salvage(const struct scene *scene, const struct engine *copy, const struct scene_value *expected);
+
 /* Everything that must be true of a recovered copy: it is whole, holds what is expected, the witness still reads the
  * past, and it can be used further. After HEIR_RESTARTS there is no witness. NULL, or what is wrong (a static buffer).
  */

@@ -460,11 +460,6 @@ static void change_format_version(struct segment_file *file)
     segment_file_header(file)->format_version++;
 }
 
-static void change_fingerprint(struct segment_file *file)
-{
-    segment_file_header(file)->fingerprint ^= 1;
-}
-
 static void change_chunk_count(struct segment_file *file)
 {
     segment_file_header(file)->chunk_count++;
@@ -589,11 +584,6 @@ Test(refusal, wrong_magic)
 Test(refusal, other_format_version)
 {
     refuses_damage(change_format_version, "another format version");
-}
-
-Test(refusal, other_layout)
-{
-    refuses_damage(change_fingerprint, "another layout");
 }
 
 Test(refusal, chunk_count)
