@@ -30,6 +30,8 @@ struct robust_mutex {
 void robust_mutex_init(struct robust_mutex *mutex);
 enum mutex_result robust_mutex_lock(struct robust_mutex *mutex);
 enum mutex_result robust_mutex_trylock(struct robust_mutex *mutex);
+/* Makes it one that nobody ever gets (MUTEX_CLOSED). Only where nobody else can have it or wait for it. */
+void robust_mutex_init_closed(struct robust_mutex *mutex);
 /* Only for the holder, after MUTEX_INHERITED and repair, before unlock. */
 void robust_mutex_mark_consistent(struct robust_mutex *mutex);
 void robust_mutex_unlock(struct robust_mutex *mutex);

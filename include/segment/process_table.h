@@ -137,8 +137,11 @@ unsigned process_table_reserve(struct segment *segment, unsigned slots);
 /* After the drain of an inherited slot: it is an ordinary claimed one from now on. */
 void process_slot_mark_drained(struct segment *segment, unsigned number);
 
-/* Gives up an inherited slot that cannot be drained: it stays as it is, for good, for the operator. */
+/* Gives up an inherited slot that cannot be drained: it stays as it is, for good, and nobody gets it. */
 void process_slot_abandon(struct segment *segment, unsigned number);
+
+/* The same at a restart, when nobody is inside. */
+void process_slot_abandon_again(struct segment *segment, unsigned number);
 
 /* Gives the caller's slot back; it must have nothing open. */
 void process_slot_release(struct segment *segment, unsigned number);

@@ -37,11 +37,14 @@ struct shared_store_restart {
     uint64_t keys;
     unsigned commits_finished; /* past their commit point when their process died */
     unsigned sessions_ended;   /* of processes that died */
+    unsigned shards_set_aside; /* parts whose keys answer STATUS_UNAVAILABLE, as they cannot be trusted */
+    char damage[SHARED_STORE_REASON_BYTES]; /* which, and what is wrong with them; a text of one line */
 };
 
 /* Takes over the store of a server that ended or died, with all its processes, and copies it into another size where
  * options->bytes asks for one (0: as it is). STATUS_NOT_FOUND: there is none of that name. STATUS_DENIED: it is in use,
- * foreign, or cannot be trusted. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or the system has not so
+ * foreign, or cannot be trusted, or is damaged in part and has another size. Where it is damaged in part only, that part is set
+ * aside, also by later servers, and the rest is served. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or the system has not so
  * much. It is kept in all these cases. Only a new master calls it. */
 enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
                                  struct shared_store_restart *restart);
@@ -99,6 +102,7 @@ struct shared_store_statistics {
     uint64_t used_bytes;  /* of that, in whole chunks */
     uint64_t peak_bytes;
     unsigned shards;
+    uint64_t shards_set_aside; /* a bit for each; their keys are not counted */
     double load_factor; /* keys' entries per place in the table's pages */
     const char *huge_pages;
 };

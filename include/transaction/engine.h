@@ -41,13 +41,17 @@ struct engine_restart {
     uint64_t keys;
     unsigned commits_finished; /* that were past their commit point when their process died */
     unsigned slots_drained;
+    unsigned slots_abandoned;  /* kept as they are: their commits need what is set aside */
+    uint64_t shards_set_aside; /* a bit for each: they answer STATUS_UNAVAILABLE, until --fresh */
+    const char *shard_damage[SHARD_COUNT_MAX]; /* of each of these, why; constant text */
     bool was_resized; /* its pairs were copied into a segment of the size that was asked for */
 };
 
 /* Takes over the segment of a server that ended or died, with all of its processes; repairs it, checks it whole, and
- * serves the same data. Where options->bytes is not 0 and asks for another size, all pairs are copied into a new segment, which then
+ * serves the same data. A shard that cannot be trusted is set aside, and the rest is served (report->shards_set_aside); where
+ * that would be all of them, or more than a shard is wrong, it is refused. Where options->bytes is not 0 and asks for another size, all pairs are copied into a new segment, which then
  * takes the old one's place. Only a new master calls it. STATUS_NOT_FOUND: there is none. STATUS_DENIED: it is in use,
- * foreign, or cannot be trusted; reason says what is wrong. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or
+ * foreign, or cannot be trusted, or has a shard set aside and another size than was asked for; reason says what is wrong. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or
  * the system has not so much memory. Else as engine_create. The segment is kept unless STATUS_OK.
  * options->shard_count counts only for a new size. */
 enum status engine_restore(const struct engine_options *options, struct engine **result,
@@ -187,16 +191,27 @@ void deaths_forget(struct engine *engine, struct deaths_watch *watch, uint64_t n
  * the memory first). Only for whoever just waited for that process, before anybody can have its pid again. */
 void engine_bury(struct engine *engine, pid_t dead);
 
-/* Everything: header, chunks, every block reachable or free and not both, chains, shards, pages, counts, logs, pins. Nobody
- * else may be inside. *reason names the first thing wrong. */
+/* Everything: header, chunks, every block reachable or free and not both, chains, shards, pages, counts, logs, pins; but for
+ * what is in shards that are set aside. Nobody else may be inside. *reason names the first thing wrong. */
 bool segment_is_valid(const struct engine *engine, const char **reason);
 
 /* Whether repair may begin: every reference that it follows leads to where it may. Trusts nothing but that the header was
- * checked by segment_attach. */
+ * checked by segment_attach. Shards that are set aside are not looked at. */
 bool segment_is_repairable(const struct engine *engine, const char **reason);
 
-/* Repairs everything as if all processes had died just now. Nobody else is inside, and nobody comes. False: a shard is
- * set aside. */
+/* The two parts of both: what all shards need (header, chunks' owners, slots, key locks), and one shard with what commits
+ * still have to publish there. The second may be asked only after the first said true. */
+typedef bool (*shard_check)(const struct engine *engine, unsigned shard, const char **reason);
+bool segment_frame_is_valid(const struct engine *engine, const char **reason);
+bool segment_frame_is_repairable(const struct engine *engine, const char **reason);
+bool shard_is_valid(const struct engine *engine, unsigned shard, const char **reason);
+bool shard_is_repairable(const struct engine *engine, unsigned shard, const char **reason);
+
+/* The shards that are set aside, a bit for each. Any process. */
+uint64_t shards_set_aside(const struct engine *engine);
+
+/* Repairs everything as if all processes had died just now, but for shards that are set aside, and for slots whose commit needs
+ * one. Nobody else is inside, and nobody comes. False: a shard is set aside, before or now. */
 bool segment_repair(struct engine *engine, struct engine_restart *report);
 
 #endif

@@ -38,6 +38,18 @@ void robust_mutex_init(struct robust_mutex *mutex)
     (void)pthread_mutexattr_destroy(&attributes);
 }
 
+/* As if its holder had died just now, and the next one had given it back unrepaired. */
+void robust_mutex_init_closed(struct robust_mutex *mutex)
+{
+    enum mutex_result result;
+
+    robust_mutex_init(mutex);
+    __atomic_store_n((uint32_t *)(void *)mutex, FUTEX_OWNER_DIED, __ATOMIC_RELAXED);
+    result = robust_mutex_lock(mutex);
+    INVARIANT(result == MUTEX_INHERITED);
+    robust_mutex_unlock(mutex);
+}
+
 enum mutex_result robust_mutex_lock(struct robust_mutex *mutex)
 {
     int error = pthread_mutex_clocklock(&mutex->mutex, CLOCK_MONOTONIC, &time_is_over);

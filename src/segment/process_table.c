@@ -28,7 +28,9 @@ bool process_slot_lives(const struct segment *segment, unsigned number)
 {
     const struct process_slot *slot = process_slot_at(segment, number);
 
-    return robust_mutex_is_held_by(&slot->life, (pid_t)atomic_load(&slot->pid));
+    pid_t pid = (pid_t)atomic_load(&slot->pid);
+
+    return pid > 0 && robust_mutex_is_held_by(&slot->life, pid);
 }
 
 void slot_key_locks_init(const struct segment *segment, struct slot_key_locks *locks)
@@ -241,7 +243,18 @@ void process_slot_mark_drained(struct segment *segment, unsigned number)
 
 void process_slot_abandon(struct segment *segment, unsigned number)
 {
-    robust_mutex_unlock(&process_slot_at(segment, number)->life); /* not consistent: closed from now on */
+    struct process_slot *slot = process_slot_at(segment, number);
+
+    atomic_store(&slot->pid, 0); /* another process may get it */
+    robust_mutex_unlock(&slot->life); /* not consistent: closed from now on */
+}
+
+void process_slot_abandon_again(struct segment *segment, unsigned number)
+{
+    struct process_slot *slot = process_slot_at(segment, number);
+
+    atomic_store(&slot->pid, 0);
+    robust_mutex_init_closed(&slot->life);
 }
 
 void process_slot_release(struct segment *segment, unsigned number)

@@ -33,6 +33,12 @@ static int copy_examine(const struct shared_store_options *options)
         (void)salvage_report(stdout, options->directory, options->name);
         return 1;
     }
+    if (restart.shards_set_aside > 0) {
+        printf("valid: no; a restart serves %" PRIu64 " keys and sets %u shards aside: %s\n", restart.keys,
+               restart.shards_set_aside, restart.damage);
+        shared_store_destroy(store);
+        return 1;
+    }
     printf("valid: yes; a restart finds %" PRIu64 " keys, finishes %u commits and ends %u sessions of the dead\n",
            restart.keys, restart.commits_finished, restart.sessions_ended);
     shared_store_destroy(store);

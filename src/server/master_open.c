@@ -144,6 +144,10 @@ static void say_what_was_found(const struct shared_store_restart *restart, const
                     config->name, restart->keys, restart->was_clean ? "had ended in order" : "had died",
                     restart->commits_finished, restart->sessions_ended,
                     restart->was_resized ? ", copied into the new size" : "", clock_monotonic_ms() - begun_ms);
+    if (restart->shards_set_aside > 0)
+        diagnostic_error("The segment hauskv-%s is damaged: %u of its shards are set aside, their keys answer `unavailable`, the rest "
+                         "is served. --inspect %s --dump saves what can be read, --fresh begins anew. %s",
+                         config->name, restart->shards_set_aside, config->name, restart->damage);
 }
 
 static enum status make_store(struct inheritance *inheritance, const struct server_config *config,

@@ -77,13 +77,18 @@ static void slots_write(FILE *stream, const struct segment *segment)
     (void)fprintf(stream, "slots: %u, claimed: %u\n", count, claimed);
 }
 
-static void shards_write(FILE *stream, const struct engine *engine)
+static void shards_write(FILE *stream, const struct engine *engine, bool is_in_use)
 {
     uint64_t keys = 0;
 
     for (unsigned number = 0; number < engine->table.shard_count; number++) {
         const struct shard *shard = table_shard(&engine->table, number);
+        const char *reason = NULL;
 
+        if (!is_in_use && !shard_is_repairable(engine, number, &reason)) {
+            (void)fprintf(stream, "shard %u: DAMAGED: %s\n", number, reason);
+            continue;
+        }
         keys += atomic_load(&shard->key_count);
         (void)fprintf(stream, "shard %u: %" PRIu64 " keys, %" PRIu64 " entries on %u pages, %u ended versions, last insert or delete "
                "at %" PRIu64 "%s\n",
@@ -101,10 +106,10 @@ void report_write(FILE *stream, const char *name, const struct engine *engine, b
     (void)fprintf(stream, "segment: hauskv-%s, %s\n", name, is_in_use ? "in use by a living server" : "no server has it");
     layout_write(stream, engine);
     /* Of a dead one nobody knows that its slots are where it says; a living one changes while we look. */
-    if (!is_in_use && !segment_is_repairable(engine, &reason)) {
+    if (!is_in_use && !segment_frame_is_repairable(engine, &reason)) {
         (void)fprintf(stream, "damaged: %s\n", reason);
         return;
     }
     slots_write(stream, engine->segment);
-    shards_write(stream, engine);
+    shards_write(stream, engine, is_in_use);
 }

@@ -137,6 +137,11 @@ static void write_table(const struct shared_store_statistics *store, struct json
     json_name(writer, "table");
     json_object_begin(writer);
     write_number(writer, "shards", store->shards);
+    json_name(writer, "set_aside");
+    json_array_begin(writer);
+    for (uint64_t left = store->shards_set_aside; left != 0; left &= left - 1)
+        json_number(writer, (uint64_t)__builtin_ctzll(left));
+    json_array_end(writer);
     json_name(writer, "load_factor");
     json_hundredths(writer, (uint64_t)(store->load_factor * 100 + 0.5));
     json_object_end(writer);

@@ -269,15 +269,39 @@ enum status shared_store_create(const struct shared_store_options *options, stru
     return store_finish(status, engine, result);
 }
 
+/* As many as there is room for; a shard has one reason. */
+static void damage_describe(const struct engine_restart *report, char text[SHARED_STORE_REASON_BYTES])
+{
+    size_t size = 0;
+
+    text[0] = '\0';
+    for (unsigned shard = 0; shard < SHARD_COUNT_MAX; shard++) {
+        const char *what = (report->shards_set_aside >> shard & 1) != 0 ? report->shard_damage[shard] : NULL;
+        int length = what == NULL ? 0
+                                  : snprintf(text + size, SHARED_STORE_REASON_BYTES - size, "%sshard %u: %s",
+                                             size == 0 ? "" : "; ", shard, what);
+
+        if (length < 0 || (size_t)length >= SHARED_STORE_REASON_BYTES - size) {
+            text[size] = '\0';
+            return;
+        }
+        size += (size_t)length;
+    }
+}
+
 static struct shared_store_restart restart_of(const struct engine_restart *report)
 {
-    return (struct shared_store_restart){
+    struct shared_store_restart restart = {
         .was_clean = report->was_clean,
         .was_resized = report->was_resized,
         .keys = report->keys,
         .commits_finished = report->commits_finished,
         .sessions_ended = report->slots_drained,
+        .shards_set_aside = (unsigned)__builtin_popcountll(report->shards_set_aside),
     };
+
+    damage_describe(report, restart.damage);
+    return restart;
 }
 
 enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
@@ -394,6 +418,7 @@ void shared_store_statistics(struct store *store, struct shared_store_statistics
     const struct segment *segment = engine->segment;
     uint32_t used = segment_chunks_used(segment);
     uint32_t used_most = segment->chunk_count - atomic_load(&segment->header->chunks_free_lowest);
+    uint64_t set_aside = shards_set_aside(engine);
     uint64_t entries = 0;
     uint64_t places = 0;
 
@@ -402,11 +427,14 @@ void shared_store_statistics(struct store *store, struct shared_store_statistics
         .used_bytes = (uint64_t)used * CHUNK_BYTES,
         .peak_bytes = (uint64_t)(used > used_most ? used : used_most) * CHUNK_BYTES,
         .shards = engine->table.shard_count,
+        .shards_set_aside = set_aside,
         .huge_pages = segment->huge_pages,
     };
     for (unsigned i = 0; i < engine->table.shard_count; i++) {
         const struct shard *shard = table_shard(&engine->table, i);
 
+        if ((set_aside >> i & 1) != 0)
+            continue;
         statistics->keys += atomic_load(&shard->key_count);
         entries += atomic_load(&shard->entry_count);
         places += (uint64_t)atomic_load(&shard->page_count) * PAGE_ENTRIES;
@@ -440,8 +468,10 @@ unsigned shared_store_holders(struct store *store, pid_t *pids, unsigned max)
     for (unsigned number = 0; number < slot_count && count < max; number++) {
         const struct process_slot *slot = process_slot_at(engine->segment, number);
 
-        if (atomic_load(&slot->claimed) != 0 && slot_is_holding(engine, number))
-            pids[count++] = (pid_t)atomic_load(&slot->pid);
+        pid_t pid = (pid_t)atomic_load(&slot->pid); /* 0: of one that was abandoned */
+
+        if (atomic_load(&slot->claimed) != 0 && pid != 0 && slot_is_holding(engine, number))
+            pids[count++] = pid;
     }
     return count;
 }

@@ -84,8 +84,12 @@ void recovery_shard(struct engine *engine, unsigned number)
     struct shard *shard = table_shard(&engine->table, number);
     bool was_set_aside = atomic_load(&shard->is_set_aside) != 0;
 
-    if (!was_set_aside && !shard_repair(engine, number))
+    if (!was_set_aside && !shard_repair(engine, number)) {
         atomic_store(&shard->is_set_aside, 1);
+        diagnostic_error("Shard %u is set aside: it, or a commit that it waits for, cannot be repaired. Its keys answer "
+                         "`unavailable` from now on, also after a restart",
+                         number);
+    }
     deaths_blame(NULL);
     robust_mutex_mark_consistent(&shard->mutex); /* R4 */
 }
@@ -229,42 +233,71 @@ bool slot_is_holding(const struct engine *engine, unsigned number)
     return is_holding || process_holds_lock(engine, (pid_t)atomic_load(&slot->pid));
 }
 
+static void shards_repair(struct engine *engine, struct engine_restart *report)
+{
+    for (unsigned number = 0; number < engine->table.shard_count; number++) {
+        struct shard *shard = table_shard(&engine->table, number);
+
+        robust_mutex_init(&shard->mutex);
+        if (report->was_clean)
+            atomic_store(&shard->deaths, 0);
+        if (atomic_load(&shard->is_set_aside) == 0 && !shard_repair(engine, number)) {
+            atomic_store(&shard->is_set_aside, 1);
+            report->shard_damage[number] = "it, or a commit that it waits for, has cost too many processes or makes no sense";
+        }
+        deaths_blame(NULL);
+    }
+    report->shards_set_aside = shards_set_aside(engine);
+}
+
+/* A slot whose commit needs what is set aside stays claimed, with its record and its chunks, and nobody gets it. */
+static void slots_repair(struct engine *engine, struct engine_restart *report)
+{
+    unsigned count = process_slot_count(engine->segment);
+
+    for (unsigned number = 0; number < count; number++) {
+        struct process_slot *slot = process_slot_at(engine->segment, number);
+
+        if (atomic_load(&slot->claimed) == 0)
+            continue;
+        if (slot_drain(engine, number) != STATUS_OK) {
+            report->slots_abandoned++;
+            process_slot_abandon_again(engine->segment, number);
+            continue;
+        }
+        report->slots_drained++;
+        atomic_store(&slot->claimed, 0);
+        atomic_store(&slot->pid, 0);
+    }
+}
+
+/* Times that nobody is waiting by any more; whatever a damaged segment says there, it delays or ends nothing. */
+static void times_reset(struct segment_header *header)
+{
+    atomic_store(&header->horizon_due, 1);
+    atomic_store(&header->snapshots_old_before, 0);
+    atomic_store(&header->snapshots_ended_before, 0);
+}
+
 bool segment_repair(struct engine *engine, struct engine_restart *report)
 {
     struct segment *segment = engine->segment;
     unsigned count = process_slot_count(segment);
 
     process_table_reset_locks(segment);
+    times_reset(segment->header);
     key_locks_rebuild(engine);
-    /* Nobody has a snapshot, so none is old. */
-    atomic_store(&segment->header->snapshots_old_before, 0);
-    atomic_store(&segment->header->snapshots_ended_before, 0);
     for (unsigned number = 0; number < count; number++) {
         const struct commit_record *commit = &process_slot_at(segment, number)->commit;
 
         report->commits_finished += COMMITTED(atomic_load(&commit->word)) && atomic_load(&commit->pending) != 0;
     }
     table_forget_level(&engine->table);
-    for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
-        robust_mutex_init(&table_shard(&engine->table, shard)->mutex);
-        if (report->was_clean)
-            atomic_store(&table_shard(&engine->table, shard)->deaths, 0);
-        if (atomic_load(&table_shard(&engine->table, shard)->is_set_aside) != 0 || !shard_repair(engine, shard))
-            return false;
-    }
-    for (unsigned number = 0; number < count; number++) {
-        struct process_slot *slot = process_slot_at(segment, number);
-
-        if (atomic_load(&slot->claimed) == 0)
-            continue;
-        report->slots_drained++;
-        if (slot_drain(engine, number) != STATUS_OK)
-            return false;
-        atomic_store(&slot->claimed, 0);
-        atomic_store(&slot->pid, 0);
-    }
+    shards_repair(engine, report);
+    slots_repair(engine, report);
+    report->commits_finished -= report->slots_abandoned < report->commits_finished ? report->slots_abandoned : report->commits_finished;
     atomic_store(&segment->header->chunks_free_at_most, segment->chunk_count - segment_chunks_used(segment));
-    return true;
+    return report->shards_set_aside == 0;
 }
 
 void engine_bury(struct engine *engine, pid_t dead)

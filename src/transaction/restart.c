@@ -20,17 +20,47 @@ static struct segment_options segment_options_of(const struct engine_options *op
 static enum status refuse(char reason[SEGMENT_REASON_BYTES], const char *what)
 {
     (void)snprintf(reason, SEGMENT_REASON_BYTES, "the segment cannot be trusted: %s; it is kept (--inspect looks at it, "
-                                                 "--fresh discards it)", what);
+                                                 "--inspect with --dump saves what can be read, --fresh discards it)", what);
     return STATUS_DENIED;
 }
 
+/* Of a shard that is set aside nobody knows. */
 static uint64_t keys_count(const struct engine *engine)
 {
+    uint64_t set_aside = shards_set_aside(engine);
     uint64_t keys = 0;
 
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
-        keys += atomic_load(&table_shard(&engine->table, shard)->key_count);
+        if ((set_aside >> shard & 1) == 0)
+            keys += atomic_load(&table_shard(&engine->table, shard)->key_count);
     return keys;
+}
+
+/* Sets aside every shard that the check refuses. False: none would be left; nothing is changed then, and *what says why. */
+static bool damaged_set_aside(struct engine *engine, struct engine_restart *report, shard_check is_fine, const char **what)
+{
+    uint64_t set_aside = shards_set_aside(engine);
+    unsigned left = 0;
+
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++) {
+        const char *damage = NULL;
+
+        if ((set_aside >> shard & 1) != 0) {
+            if (report->shard_damage[shard] == NULL)
+                report->shard_damage[shard] = "it was set aside before";
+        } else if (!is_fine(engine, shard, &damage)) {
+            report->shard_damage[shard] = damage;
+        } else {
+            left++;
+        }
+        if (report->shard_damage[shard] != NULL && *what == NULL)
+            *what = report->shard_damage[shard];
+    }
+    for (unsigned shard = 0; left > 0 && shard < engine->table.shard_count; shard++)
+        if (report->shard_damage[shard] != NULL)
+            atomic_store(&table_shard(&engine->table, shard)->is_set_aside, 1);
+    report->shards_set_aside = shards_set_aside(engine);
+    return left > 0;
 }
 
 /* Looks before it touches: what is refused then is left as it was. A segment that was ended in order goes the same way: it
@@ -39,11 +69,11 @@ static enum status repair(struct engine *engine, struct engine_restart *report, 
 {
     const char *what = NULL;
 
-    if (!segment_is_repairable(engine, &what))
+    if (!segment_frame_is_repairable(engine, &what) || !damaged_set_aside(engine, report, shard_is_repairable, &what))
         return refuse(reason, what);
-    if (!segment_repair(engine, report))
-        return refuse(reason, "a part of it was set aside after three vain repairs");
-    if (!segment_is_valid(engine, &what))
+    (void)segment_repair(engine, report);
+    what = NULL;
+    if (!damaged_set_aside(engine, report, shard_is_valid, &what) || !segment_frame_is_valid(engine, &what))
         return refuse(reason, what);
     report->keys = keys_count(engine);
     return STATUS_OK;
@@ -220,6 +250,19 @@ static enum status resize(struct engine **engine, const struct engine_options *o
     return STATUS_OK;
 }
 
+/* What is set aside cannot be copied, and would be gone with the old segment. */
+static enum status resize_if_whole(struct engine **engine, const struct engine_options *options,
+                                   const struct engine_restart *report, char reason[SEGMENT_REASON_BYTES])
+{
+    if (report->shards_set_aside == 0)
+        return resize(engine, options, reason);
+    (void)snprintf(reason, SEGMENT_REASON_BYTES,
+                   "%d of its %u shards are set aside and cannot be copied into another size: it is kept and can be served in the "
+                   "size that it has (without --memory); --inspect with --dump saves what can be read, --fresh discards it",
+                   __builtin_popcountll(report->shards_set_aside), (*engine)->table.shard_count);
+    return STATUS_DENIED;
+}
+
 enum status engine_restore(const struct engine_options *options, struct engine **result,
                            struct engine_restart *report, char reason[SEGMENT_REASON_BYTES])
 {
@@ -231,7 +274,7 @@ enum status engine_restore(const struct engine_options *options, struct engine *
     leftover_discard(options);
     if (!has_size(engine, options)) {
         report->was_resized = true;
-        status = resize(&engine, options, reason);
+        status = resize_if_whole(&engine, options, report, reason);
         if (status != STATUS_OK) {
             engine_detach(engine);
             return status;

@@ -21,6 +21,14 @@ static bool slot_blocks_are_valid(const struct segment *segment, const char **re
     return true;
 }
 
+/* What its commit waits for is in shards that are set aside, all of it: it stays as it is (process_slot_abandon). */
+static bool slot_is_abandoned(const struct engine *engine, const struct process_slot *slot)
+{
+    uint64_t pending = atomic_load(&slot->commit.pending);
+
+    return pending != 0 && (pending & ~shards_set_aside(engine)) == 0;
+}
+
 /* Nobody inside: no lock held, no commit under way. */
 static bool slots_are_valid(const struct engine *engine, const char **reason)
 {
@@ -33,7 +41,7 @@ static bool slots_are_valid(const struct engine *engine, const char **reason)
 
         if (!process_slot_is_valid(engine->segment, number, reason))
             return false;
-        if (atomic_load(&slot->commit.word) != 0) {
+        if (atomic_load(&slot->commit.word) != 0 && !slot_is_abandoned(engine, slot)) {
             *reason = "a commit is not finished";
             return false;
         }
@@ -80,44 +88,62 @@ static bool owners_are_valid(const struct engine *engine, const char **reason)
     return *reason == NULL;
 }
 
-bool segment_is_valid(const struct engine *engine, const char **reason)
+bool segment_frame_is_valid(const struct engine *engine, const char **reason)
 {
-    if (!segment_header_is_valid(engine->segment, reason) || !slots_are_valid(engine, reason) ||
-        !owners_are_valid(engine, reason) || !key_locks_are_valid(engine, reason))
-        return false;
+    return segment_header_is_valid(engine->segment, reason) && slots_are_valid(engine, reason) &&
+           owners_are_valid(engine, reason) && key_locks_are_valid(engine, reason);
+}
+
+uint64_t shards_set_aside(const struct engine *engine)
+{
+    uint64_t shards = 0;
+
     for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
-        if (!table_shard_is_valid(&engine->table, shard, reason))
+        if (atomic_load(&table_shard(&engine->table, shard)->is_set_aside) != 0)
+            shards |= (uint64_t)1 << shard;
+    return shards;
+}
+
+bool shard_is_valid(const struct engine *engine, unsigned shard, const char **reason)
+{
+    return table_shard_is_valid(&engine->table, shard, reason);
+}
+
+/* All shards but those that are set aside. */
+static bool shards_are_fine(const struct engine *engine, shard_check is_fine, const char **reason)
+{
+    uint64_t set_aside = shards_set_aside(engine);
+
+    for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
+        if ((set_aside >> shard & 1) == 0 && !is_fine(engine, shard, reason))
             return false;
     return true;
 }
 
-/* Whether redo will follow an entry. What was published already may have been overwritten since, and freed: the version that
- * the entry names is gone then, and its memory something else's. Nobody redoes what a shard set aside waits for. */
-static bool redo_entry_counts(const struct engine *engine, uint64_t pending, const struct redo_entry *entry)
+bool segment_is_valid(const struct engine *engine, const char **reason)
 {
-    return (pending >> entry->shard & 1) != 0 && atomic_load(&table_shard(&engine->table, entry->shard)->is_set_aside) == 0;
+    return segment_frame_is_valid(engine, reason) && shards_are_fine(engine, shard_is_valid, reason);
 }
+
+/* --- what a restart asks before it touches anything --- */
 
 static bool redo_list_is_sound(const struct engine *engine, const struct commit_record *commit, const char **reason)
 {
-    uint64_t pending = atomic_load(&commit->pending);
     uint32_t count = atomic_load(&commit->redo_count);
     struct redo_cursor cursor = {0};
 
     while (cursor.index < count) {
         const struct redo_entry *entry = redo_next(engine->segment, commit, &cursor);
 
-        if (entry == NULL || entry->shard >= engine->table.shard_count || entry->kind >= REDO_KIND_COUNT ||
-            (redo_entry_counts(engine, pending, entry) &&
-             !version_is_valid(engine->segment, entry->shard, (struct block_ref){entry->version}))) {
-            *reason = "a committed log names what is no version";
+        if (entry == NULL || entry->shard >= engine->table.shard_count || entry->kind >= REDO_KIND_COUNT) {
+            *reason = "a committed log is of no shard or kind";
             return false;
         }
     }
     return true;
 }
 
-bool segment_is_repairable(const struct engine *engine, const char **reason)
+bool segment_frame_is_repairable(const struct engine *engine, const char **reason)
 {
     unsigned count;
 
@@ -131,8 +157,48 @@ bool segment_is_repairable(const struct engine *engine, const char **reason)
             (atomic_load(&slot->commit.word) != 0 && !redo_list_is_sound(engine, &slot->commit, reason)))
             return false;
     }
-    for (unsigned shard = 0; shard < engine->table.shard_count; shard++)
-        if (!table_shard_is_repairable(&engine->table, shard, reason))
-            return false;
     return true;
+}
+
+/* Whether redo will follow an entry in the shard. What was published already may have been overwritten since, and freed: the
+ * version that the entry names is gone then, and its memory something else's. */
+static bool redo_entry_counts(uint64_t pending, const struct redo_entry *entry, unsigned shard)
+{
+    return entry->shard == shard && (pending >> shard & 1) != 0;
+}
+
+static bool redo_is_sound(const struct engine *engine, const struct commit_record *commit, unsigned shard)
+{
+    uint64_t pending = atomic_load(&commit->pending);
+    uint32_t count = atomic_load(&commit->redo_count);
+    struct redo_cursor cursor = {0};
+
+    while (cursor.index < count) {
+        const struct redo_entry *entry = redo_next(engine->segment, commit, &cursor);
+
+        if (redo_entry_counts(pending, entry, shard) &&
+            !version_is_valid(engine->segment, shard, (struct block_ref){entry->version}))
+            return false;
+    }
+    return true;
+}
+
+bool shard_is_repairable(const struct engine *engine, unsigned shard, const char **reason)
+{
+    unsigned count = process_slot_count(engine->segment);
+
+    for (unsigned number = 0; number < count; number++) {
+        const struct commit_record *commit = &process_slot_at(engine->segment, number)->commit;
+
+        if (atomic_load(&commit->word) != 0 && !redo_is_sound(engine, commit, shard)) {
+            *reason = "a committed log names what is no version";
+            return false;
+        }
+    }
+    return table_shard_is_repairable(&engine->table, shard, reason);
+}
+
+bool segment_is_repairable(const struct engine *engine, const char **reason)
+{
+    return segment_frame_is_repairable(engine, reason) && shards_are_fine(engine, shard_is_repairable, reason);
 }

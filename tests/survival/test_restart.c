@@ -450,6 +450,71 @@ static void refuses_damage(damage do_damage, const char *reason)
     refuses_and_keeps(&server, reason);
 }
 
+static void asks_for_all(const struct server *server)
+{
+    unsigned refused = 0;
+    unsigned found = 0;
+    struct client client;
+    char line[32];
+
+    client_connect(&client, server);
+    for (unsigned i = 0; i < KEYS; i++) {
+        const char *reply;
+
+        (void)snprintf(line, sizeof line, "GET key%u\n", i);
+        client_send(&client, bytes_from_string(line));
+        reply = client_read_line(&client);
+        refused += strstr(reply, "\"code\": \"unavailable\"") != NULL;
+        found += strncmp(reply, REPLY_OK, strlen(REPLY_OK) - 1) == 0;
+    }
+    cr_assert_gt(refused, 0);
+    cr_assert_gt(found, 0);
+    cr_assert_eq(refused + found, KEYS, "%u and %u of %u", refused, found, KEYS);
+    client_expect_error(&client, "COUNT", "unavailable");
+    client_send(&client, bytes_from_string("STATS\n"));
+    cr_assert_not_null(strstr(client_read_line(&client), "\"set_aside\": [0]"));
+    client_close(&client);
+}
+
+static void says(struct server *server, const char *text)
+{
+    if (!server_has_said(server, text))
+        driver_fail(server, "the server has not said '%s'", text);
+}
+
+/* Shard 0 is damaged: it is set aside, also by the next servers, whatever they were ended by, and the rest is served. */
+static void serves_the_rest(damage do_damage, const char *reason)
+{
+    struct server server;
+    struct segment_file file;
+    struct run run;
+
+    leave_segment(&server);
+    file = segment_file_map(&server);
+    do_damage(&file);
+    segment_file_unmap(&file);
+
+    run = server_run("--inspect", server.name);
+    cr_assert_eq(run.exit_status, 1, "--inspect: %s%s", run.output.data, run.errors.data);
+    cr_assert_not_null(strstr(run.output.data, reason), "--inspect: %s", run.output.data);
+    run_deinit(&run);
+
+    restart(&server, "--discard=no");
+    says(&server, "1 of its shards are set aside");
+    says(&server, reason);
+    asks_for_all(&server);
+    end_in_order(&server);
+
+    cr_assert_eq(restart_in_vain(&server, "--discard=no", "--memory", "300m"), 1);
+    says(&server, "shards are set aside and cannot be copied into another size");
+    server_forget(&server);
+
+    restart(&server, "--discard=no");
+    says(&server, "shard 0: it was set aside before");
+    asks_for_all(&server);
+    clean_up(&server);
+}
+
 static void change_magic(struct segment_file *file)
 {
     segment_file_header(file)->magic++;
@@ -603,32 +668,32 @@ Test(refusal, chunk_owner)
 
 Test(refusal, page_entry_that_leads_outside)
 {
-    refuses_damage(change_entry, "cannot be trusted: ");
+    serves_the_rest(change_entry, "shard 0: ");
 }
 
 Test(refusal, page_entry_that_leads_into_the_header)
 {
-    refuses_damage(change_entry_into_header, "cannot be trusted: ");
+    serves_the_rest(change_entry_into_header, "shard 0: ");
 }
 
 Test(refusal, size_of_a_value)
 {
-    refuses_damage(change_version_size, "cannot be trusted: ");
+    serves_the_rest(change_version_size, "shard 0: ");
 }
 
 Test(refusal, size_of_a_key)
 {
-    refuses_damage(change_key_size, "cannot be trusted: ");
+    serves_the_rest(change_key_size, "shard 0: ");
 }
 
 Test(refusal, directory_that_leads_outside)
 {
-    refuses_damage(change_directory, "cannot be trusted: ");
+    serves_the_rest(change_directory, "shard 0: ");
 }
 
 Test(refusal, directory_that_leads_to_no_page)
 {
-    refuses_damage(change_directory_to_block, "cannot be trusted: ");
+    serves_the_rest(change_directory_to_block, "shard 0: ");
 }
 
 Test(refusal, root)
@@ -638,7 +703,7 @@ Test(refusal, root)
 
 Test(refusal, depth_of_a_page)
 {
-    refuses_damage(change_page_depth, "cannot be trusted: ");
+    serves_the_rest(change_page_depth, "shard 0: ");
 }
 
 Test(refusal, commit_word)
@@ -648,7 +713,7 @@ Test(refusal, commit_word)
 
 Test(refusal, redo_list)
 {
-    refuses_damage(change_redo_list, "cannot be trusted: a committed log names what is no version");
+    serves_the_rest(change_redo_list, "shard 0: a committed log names what is no version");
 }
 
 Test(refusal, block_of_slots)

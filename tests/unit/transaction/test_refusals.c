@@ -156,26 +156,71 @@ Test(refusals, a_slot_whose_commit_cannot_be_finished_is_left_alone_for_good)
     cr_assert_eq(atomic_load(&process_slot_at(engine->segment, slot)->commit.pending), (uint64_t)1 << BROKEN);
 }
 
-Test(refusals, nothing_is_repaired_where_a_shard_is_set_aside)
+static void assert_abandoned(unsigned number)
 {
-    struct engine_restart report = {0};
+    const struct process_slot *slot = process_slot_at(engine->segment, number);
 
-    atomic_store(&broken_shard()->is_set_aside, 1);
-    cr_assert_not(segment_repair(engine, &report));
+    cr_assert_eq(atomic_load(&slot->claimed), 1);
+    cr_assert_neq(atomic_load(&slot->commit.word), 0);
+    cr_assert_eq(atomic_load(&slot->commit.pending), (uint64_t)1 << BROKEN);
+    cr_assert_eq(process_slot_claim_number(engine->segment, number), SLOT_BUSY);
+    cr_assert_not(process_slot_lives(engine->segment, number));
 }
 
-Test(refusals, nothing_is_repaired_where_a_shard_or_a_commit_killed_too_many)
+/* Else its chunks would be somebody else's at the second restart, or it would be refused. */
+Test(refusals, a_slot_that_was_abandoned_stays_so_over_restarts)
+{
+    unsigned slot = slot_of_a_dead_commit();
+    const char *what = "";
+
+    atomic_store(&broken_shard()->is_set_aside, 1);
+    cr_assert_eq(slots_drain_dead(engine), 0);
+    assert_abandoned(slot);
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine_restart report = {0};
+
+        cr_assert(segment_is_repairable(engine, &what), "%s", what);
+        cr_assert_not(segment_repair(engine, &report));
+        cr_assert_eq(report.shards_set_aside, (uint64_t)1 << BROKEN);
+        cr_assert_eq(report.slots_abandoned, 1);
+        assert_abandoned(slot);
+        cr_assert(segment_is_valid(engine, &what), "%s", what);
+    }
+    participant_close(a_participant());
+}
+
+static void assert_sets_aside_at_repair(void)
+{
+    struct engine_restart report = {0};
+    const char *what = "";
+
+    cr_assert_not(segment_repair(engine, &report));
+    cr_assert_eq(report.shards_set_aside, (uint64_t)1 << BROKEN);
+    cr_assert(segment_is_valid(engine, &what), "%s", what);
+    atomic_store(&broken_shard()->is_set_aside, 0);
+}
+
+Test(refusals, a_restart_sets_aside_what_killed_too_many_and_repairs_the_rest)
 {
     struct engine_restart report = {0};
     struct commit_record *commit = &process_slot_at(engine->segment, slot_of_a_dead_commit())->commit;
 
     atomic_store(&broken_shard()->deaths, RECOVERY_DEATHS_MAX);
-    cr_assert_not(segment_repair(engine, &report));
+    assert_sets_aside_at_repair();
     atomic_store(&broken_shard()->deaths, RECOVERY_DEATHS_MAX - 1);
     atomic_store(&commit->deaths, RECOVERY_DEATHS_MAX);
-    cr_assert_not(segment_repair(engine, &report));
+    assert_sets_aside_at_repair();
     atomic_store(&commit->deaths, RECOVERY_DEATHS_MAX - 1);
     cr_assert(segment_repair(engine, &report));
+}
+
+Test(refusals, a_clean_shutdown_forgets_deaths)
+{
+    struct engine_restart report = {.was_clean = true};
+
+    atomic_store(&broken_shard()->deaths, RECOVERY_DEATHS_MAX);
+    cr_assert(segment_repair(engine, &report));
+    cr_assert_eq(atomic_load(&broken_shard()->deaths), 0);
 }
 
 /* Its process left it between two looks of whoever drains. */
@@ -319,14 +364,80 @@ static struct version *version_in(struct engine *left)
     return version_at(left->segment, table_find(&left->table, table_shard_of(&left->table, hash), hash, text("key")));
 }
 
-Test(refusals, a_segment_with_a_shard_set_aside)
+static unsigned shard_in(const struct engine *left, const char *key)
+{
+    return table_shard_of(&left->table, table_hash(&left->table, text(key)));
+}
+
+/* Its key is refused, others' are written, and so it stays: the segment has two shards. */
+static void assert_set_aside(unsigned shard, const char *expected)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine_options options = {.name = name};
+        struct engine_restart report;
+        struct engine *restored;
+        struct participant *participant;
+        struct value_view view;
+        unsigned served = 0;
+
+        cr_assert_eq(engine_restore(&options, &restored, &report, reason), STATUS_OK, "%s", reason);
+        cr_assert_eq(report.shards_set_aside, (uint64_t)1 << shard);
+        cr_assert_eq(report.keys, i, "those of the other shard");
+        cr_assert_not_null(strstr(report.shard_damage[shard], i == 0 ? expected : "set aside before"), "%s",
+                           report.shard_damage[shard]);
+        cr_assert_eq(participant_open(restored, &participant), STATUS_OK);
+        cr_assert_eq(transaction_get(participant, TRANSACTION_SINGLE, text("key"), &view), STATUS_UNAVAILABLE);
+        for (unsigned number = 0; served == 0; number++) {
+            char other[16];
+
+            (void)snprintf(other, sizeof(other), "other %u", number);
+            if (shard_in(restored, other) == shard)
+                continue;
+            cr_assert_eq(transaction_put(participant, TRANSACTION_SINGLE, text(other), text("value")), STATUS_OK);
+            served++;
+        }
+        participant_close(participant);
+        engine_detach(restored);
+    }
+}
+
+Test(refusals, a_shard_set_aside_stays_so_over_restarts)
 {
     struct engine *left;
 
     a_segment_is_left(text("value"));
     left = what_is_left();
-    atomic_store(&table_shard(&left->table, 0)->is_set_aside, 1);
+    atomic_store(&table_shard(&left->table, shard_in(left, "key"))->is_set_aside, 1);
+    assert_set_aside(shard_in(left, "key"), "set aside before");
+    engine_detach(left);
+}
+
+Test(refusals, a_segment_with_all_shards_set_aside)
+{
+    struct engine *left;
+
+    a_segment_is_left(text("value"));
+    left = what_is_left();
+    for (unsigned shard = 0; shard < left->table.shard_count; shard++)
+        atomic_store(&table_shard(&left->table, shard)->is_set_aside, 1);
     assert_not_restored("set aside");
+    engine_detach(left);
+}
+
+/* Its keys cannot be copied: they would be gone. */
+Test(refusals, another_size_where_a_shard_is_set_aside)
+{
+    struct engine_options options = {.name = name, .bytes = (size_t)16 << 20};
+    struct engine_restart report;
+    struct engine *left;
+
+    a_segment_is_left(text("value"));
+    left = what_is_left();
+    atomic_store(&table_shard(&left->table, 0)->is_set_aside, 1);
+    cr_assert_eq(engine_restore(&options, &left, &report, reason), STATUS_DENIED);
+    cr_assert_not_null(strstr(reason, "1 of its 2 shards are set aside"), "%s", reason);
+    options.bytes = 0;
+    cr_assert_eq(engine_restore(&options, &left, &report, reason), STATUS_OK, "it was not kept: %s", reason);
     engine_detach(left);
 }
 
@@ -338,7 +449,7 @@ Test(refusals, a_segment_that_is_repaired_and_still_wrong)
     a_segment_is_left(text("value"));
     left = what_is_left();
     ((unsigned char *)(version_in(left) + 1))[0] ^= 1;
-    assert_not_restored("a key is in the wrong shard or under a wrong tag");
+    assert_set_aside(shard_in(left, "key"), "a key is in the wrong shard or under a wrong tag");
     engine_detach(left);
 }
 
@@ -358,7 +469,7 @@ static void a_segment_is_left_with_two_versions(void)
     engine_detach(left);
 }
 
-Test(refusals, a_segment_whose_versions_end_too_late_or_never)
+Test(refusals, a_segment_whose_versions_end_too_late)
 {
     struct engine *left;
     struct version *newest;
@@ -371,9 +482,7 @@ Test(refusals, a_segment_whose_versions_end_too_late_or_never)
     cr_assert_eq(atomic_load(end), newest->begin);
     atomic_fetch_add(&left->segment->header->clock, 1);
     atomic_store(end, newest->begin + 1);
-    assert_not_restored("a version ends at a wrong time");
-    atomic_store(end, TIME_INFINITE);
-    assert_not_restored("a version ends at a wrong time");
+    assert_set_aside(shard_in(left, "key"), "a version ends at a wrong time");
     engine_detach(left);
 }
 

@@ -150,6 +150,7 @@ static void redo_in_a_chunk_of_others(void)
 }
 
 #define PAGE_DAMAGED "a page's depth and prefix disagree with the directory"
+#define NO_ENTRY "a committed log is of no shard or kind"
 #define NO_VERSION "a committed log names what is no version"
 #define VERSION_DAMAGED "a version is damaged or in a foreign shard"
 #define TIMES_DAMAGED "a chain's times do not descend"
@@ -164,9 +165,10 @@ static void redo_in_a_chunk_of_others(void)
     DAMAGE(single_pin, "a single command's pin is no pin", atomic_store(&me->slot->single_pin, 7))                    \
     DAMAGE(redo_chunk_outside, "a committed log is broken", atomic_store(&commit()->redo_count, UINT32_MAX))          \
     DAMAGE(redo_chunk_of_others, "a committed log is broken", redo_in_a_chunk_of_others())                            \
-    DAMAGE(redo_of_no_shard, NO_VERSION, commit()->built_in[1].shard = 2)                                             \
-    DAMAGE(redo_of_another_shard, NO_VERSION, commit()->built_in[1].shard = 1)                                        \
-    DAMAGE(redo_of_no_kind, NO_VERSION, commit()->built_in[0].kind = REDO_KIND_COUNT)                                 \
+    DAMAGE(redo_of_no_shard, NO_ENTRY, commit()->built_in[1].shard = 2)                                               \
+    DAMAGE(redo_of_another_shard, NO_VERSION,                                                                         \
+           (commit()->built_in[1].shard = 1, atomic_store(&commit()->pending, 3)))                                    \
+    DAMAGE(redo_of_no_kind, NO_ENTRY, commit()->built_in[0].kind = REDO_KIND_COUNT)                                   \
     DAMAGE(redo_outside, NO_VERSION, commit()->built_in[1].version = UNITS_IN_NOWHERE)                                \
     DAMAGE(redo_in_a_block, NO_VERSION, commit()->built_in[0].version++)                                              \
     DAMAGE(directory_outside, NO_PAGE, atomic_store(directory(0), CHUNK_IN_NOWHERE))                                  \
