@@ -246,6 +246,29 @@ Test(salvage, damaged_words_cost_nothing)
     forget(&server, &file);
 }
 
+/* Whose a chunk is, is said by its owner's word, and proved by the keys in it. */
+Test(salvage, damaged_owners_cost_nothing)
+{
+    struct server server;
+    struct segment_file file;
+    uint32_t *owners;
+    uint32_t number;
+
+    leave(&server, &file);
+    owners = (uint32_t *)(void *)(file.bytes + segment_file_header(&file)->owners_offset);
+
+    number = segment_file_find_chunk(&file, CHUNK_BLOCK);
+    owners[number] = 0;
+    expect_dump(&server, 3, KEYS, "pairs lie in a chunk that is said to be another's");
+    owners[number] = UINT32_MAX;
+    expect_dump(&server, 3, KEYS, "pairs lie in a chunk that is said to be another's");
+    for (number = 1; number <= segment_file_header(&file)->chunk_count; number++)
+        if (chunk_owner_kind(owners[number]) == CHUNK_PAGE)
+            owners[number] = 0;
+    expect_dump(&server, 3, KEYS, "headers of pages are damaged");
+    forget(&server, &file);
+}
+
 static uint32_t page_of(const struct segment_file *file, unsigned shard)
 {
     const struct segment_header *header = segment_file_header(file);

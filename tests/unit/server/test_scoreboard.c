@@ -170,3 +170,20 @@ Test(scoreboard, kills_at_random_moments_leave_nothing)
         cr_assert_eq(sums().open, 0);
     }
 }
+
+Test(scoreboard, control_seats_are_few_and_come_back)
+{
+    unsigned seat = 0;
+
+    for (unsigned number = 0; number < SCOREBOARD_CONTROLS_MAX; number++)
+        cr_assert(scoreboard_control_take(&board, number, &seat));
+    cr_assert_not(scoreboard_control_take(&board, SCOREBOARD_CONTROLS_MAX, &seat));
+    cr_assert_eq(sums().open, 0, "they are none of the clients'");
+
+    scoreboard_control_leave(&board, 2);
+    cr_assert(scoreboard_control_take(&board, 7, &seat));
+    cr_assert_eq(seat, 2);
+    scoreboard_discharge(&board, 7); /* it died */
+    cr_assert(scoreboard_control_take(&board, 8, &seat));
+    cr_assert_eq(seat, 2);
+}
