@@ -7,6 +7,8 @@
  * Writers, whoever takes the lock:  the lock; W1 `changes` + 1; is_set_aside; everything else; the unlock, which is last.
  * Readers:  O0 pin; O1 s = changes; O2 the lock word is 0, is_set_aside is 0; O3 the search, and the clock; O4 changes == s.
  * Where one of these says no, the read takes the lock.
+ * A large COMMIT (QUIET) changes nothing that can be seen until its tick: it says so by storing in `quiet_at` what `changes`
+ * is, and raises `changes` again before it replaces a page, and before the tick. While it is quiet O2 does without the lock word.
  * A single GET that copies (COPIES):  O1; O2; O3 the search, the copy, and the clock; O4. No pin. Where one of these says no, it
  * is a reader as above, from O0 on.
  *
@@ -18,7 +20,8 @@
  * Settings: SLOTS and WORKER_0.. (workloads of optimistic_read_script.pml), DEATHS=n, REUSE=n (times that another shard
  * takes free memory, writes what it likes and gives it back), HORIZON_IN_COMMIT (the horizon advances at once, beside each
  * clean-up), PIN_AT=n (0: O0 is first; 1: after O1; 2: after O3, before O4), SET_ASIDE (an heir may set the shard aside),
- * COPIES (a single GET copies first), READERS_UNCOUNTED (who reads with the lock leaves W1 out), HEIR_COUNTS_LAST (an heir
+ * COPIES (a single GET copies first), QUIET (commits are large ones, which publish another shard before this one, where
+ * anybody may have seen them), SMALL_FROM=n (but for those of the slots from n on), READERS_UNCOUNTED (who reads with the lock leaves W1 out), HEIR_COUNTS_LAST (an heir
  * repairs, then W1), KEYS_ARE_KEPT (LOCKING: key locks are counted, commits look), WATCH=p (only property p is looked at). */
 
 /* --- sizes --- */
@@ -82,6 +85,19 @@ typedef version_t {
 byte clock = 1;
 byte horizon = 1;
 byte changes;                    /* what this is all about */
+#ifdef QUIET
+#ifdef SMALL_FROM
+#define is_large (me < SMALL_FROM)
+#else
+#define is_large 1
+#endif
+byte quiet_at;                   /* while `changes` is this, the holder changes nothing that can be seen */
+#ifdef FLAW_QUIET_WITHOUT_COUNT
+#define is_quiet (quiet_at != 0)
+#else
+#define is_quiet (quiet_at == s)
+#endif
+#endif
 byte shard_holder;               /* the robust mutex: 0, or 1 + slot of the holder */
 byte directory[KEYS];            /* never memory of anything else */
 byte page_owner[PAGES + 1];

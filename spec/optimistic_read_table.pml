@@ -332,6 +332,22 @@ inline engine_clean() {
 
 /* --- COMMIT of one write: C1 to C7 --- */
 
+#ifdef QUIET
+#ifdef FLAW_QUIET_WITHOUT_COUNT
+#define quiet_begin() quiet_at = (is_large -> 1 : quiet_at)
+#define quiet_end() d_step { quiet_at = (is_large -> 0 : quiet_at); changes = changes + is_large }
+#else
+#define quiet_begin() quiet_at = (is_large -> changes : quiet_at)
+#define quiet_end() changes = changes + is_large
+#endif
+/* Another shard of this commit is published, and somebody was shown it. */
+#define others_are_published() \
+    if \
+    :: d_step { acknowledged = (ts > acknowledged -> ts : acknowledged) } \
+    :: skip \
+    fi
+#endif
+
 /* C4, C5. The ghost of the truth comes with the commit point; nobody reads the clock's new value as a time before W1. */
 inline commit_tick() {
     d_step {
@@ -357,6 +373,12 @@ inline commit_write(k_, value_) {
     if
     :: value_ != DELETED ->
         commit_mark(k_, value_, PUT);
+#ifdef QUIET
+        others_are_published();
+#endif
+#ifdef FLAW_QUIET_AFTER_TICK
+        quiet_end();
+#endif
 #ifdef FLAW_UNLOCKED_EARLY
         shard_release();
 #endif
@@ -371,6 +393,12 @@ inline commit_write(k_, value_) {
         }
     :: else ->
         commit_mark(k_, value_, DEL);
+#ifdef QUIET
+        others_are_published();
+#endif
+#ifdef FLAW_QUIET_AFTER_TICK
+        quiet_end();
+#endif
 #ifdef FLAW_UNLOCKED_EARLY
         shard_release();
 #endif
@@ -384,6 +412,17 @@ inline commit_write(k_, value_) {
         changes++
 #endif
     fi
+}
+
+/* A page that is replaced can be seen. */
+inline page_make_room() {
+#if defined(QUIET) && !defined(FLAW_QUIET_BESIDE_SPLIT)
+    quiet_end();
+    page_rehash();
+    quiet_begin()
+#else
+    page_rehash()
+#endif
 }
 
 /* C3. Into v: the new version, the one that a DEL ends, or NONE. */
@@ -411,13 +450,24 @@ inline commit_run(k_, value_, grows_) {
     :: else ->
 #endif
         d_step { h = 0; ok = 0 };
+#ifdef QUIET
+        quiet_begin();
+#endif
         if
-        :: grows_ -> page_rehash()
+        :: grows_ -> page_make_room()
         :: else
         fi;
+#ifdef FLAW_QUIET_REUSES
+        horizon_advance_at_once();
+        h = horizon;
+        table_clean();
+#endif
         commit_reserve(k_, value_);
         if
         :: v != NONE ->
+#if defined(QUIET) && !defined(FLAW_QUIET_AFTER_TICK) && !defined(FLAW_QUIET_FOR_GOOD)
+            quiet_end(); /* in every shard that is written, before the tick */
+#endif
             commit_tick();
             commit_write(k_, value_);
 #if DEATHS
@@ -564,6 +614,10 @@ inline mutex_look() {
     ok = 1
 #else
     ok = word_is_zero
+#ifdef QUIET
+    ;
+    ok = ok || is_quiet
+#endif
 #endif
 #ifdef SET_ASIDE
 #ifndef FLAW_ASIDE_UNCHECKED
