@@ -31,6 +31,8 @@ struct shard {
     uint32_t garbage_tail;
     uint32_t garbage_count;
     struct allocator allocator;
+    /* While this is `changes`, the lock's holder changes nothing that is seen without the lock; no matter after a restart. */
+    _Atomic uint64_t quiet_at;
 };
 
 /* A process's private handle; inherited by fork. */
@@ -153,8 +155,13 @@ uint64_t table_page_last_hash(const struct table *table, unsigned shard, const s
  * and *is_done says whether the room is there for `count` keys in it. */
 enum status table_make_room(struct table *table, unsigned shard, uint64_t hash, unsigned count, bool *is_done);
 
-/* Memory for a version; see version_reserve. */
+/* Whether table_make_room has nothing to do. */
+bool table_has_room(const struct table *table, unsigned shard, uint64_t hash, unsigned count);
+
+/* Memory for a version; see version_reserve. First that of one that is over (recipe G'). */
 struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes key, size_t value_size);
+/* The same, only memory that is free: nothing is stored that anybody sees without the lock. */
+struct block_ref table_reserve_free(struct table *table, unsigned shard, struct bytes key, size_t value_size);
 void table_unreserve(struct table *table, unsigned shard, struct block_ref version);
 
 /* Publishes a reserved version as the newest of its key at `time`. If the key has no entry yet, room was made. Recipe

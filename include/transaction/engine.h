@@ -89,6 +89,11 @@ static inline void shard_release(struct engine *engine, unsigned number)
  * process. */
 enum status shard_try_acquire(struct engine *engine, unsigned number);
 
+/* From here on the holder of a shard's lock changes nothing there that is seen without the lock, so GETs read on (recipe O): it reads, and
+ * fills memory that was free. Until shard_quiet_end, behind which others must not be shown half of what it changes. */
+void shard_quiet_begin(struct engine *engine, unsigned number);
+void shard_quiet_end(struct engine *engine, unsigned number);
+
 /* Looks at the clock, then at every pin, and raises the horizon to the smallest. Any process, no lock needed; two at
  * once do no harm. */
 void horizon_advance(struct engine *engine);

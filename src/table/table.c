@@ -121,8 +121,11 @@ struct block_ref table_reserve(struct table *table, unsigned shard, struct bytes
 {
     struct block_ref used = garbage_reuse(table, shard, key, value_size);
 
-    if (!block_ref_is_none(used))
-        return used;
+    return block_ref_is_none(used) ? table_reserve_free(table, shard, key, value_size) : used;
+}
+
+struct block_ref table_reserve_free(struct table *table, unsigned shard, struct bytes key, size_t value_size)
+{
     return version_reserve(table->segment, &table_shard(table, shard)->allocator, shard, key, value_size);
 }
 

@@ -95,13 +95,23 @@ static bool page_rehash(struct table *table, unsigned shard, struct chunk_ref ch
     return true;
 }
 
+static bool page_has_room_for(const struct page *page, unsigned count)
+{
+    return page->key_count + page->removed_count + count <= PAGE_ENTRIES_NORMAL;
+}
+
+bool table_has_room(const struct table *table, unsigned shard, uint64_t hash, unsigned count)
+{
+    return page_has_room_for(table_page_of(table, shard, hash), count);
+}
+
 enum status table_make_room(struct table *table, unsigned shard, uint64_t hash, unsigned count, bool *is_done)
 {
     struct chunk_ref chunk = directory_load(directory_place(table, hash)).chunk;
     const struct page *page = page_at(table->segment, chunk);
     bool is_grown;
 
-    *is_done = page->key_count + page->removed_count + count <= PAGE_ENTRIES_NORMAL;
+    *is_done = page_has_room_for(page, count);
     if (*is_done)
         return STATUS_OK;
     /* Removed entries alone do not justify a split. */

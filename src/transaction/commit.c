@@ -9,11 +9,16 @@
 #define CLEAN_BACKLOG 16u
 #define CLEAN_AT_BACKLOG 3u
 
+/* A commit of so many writes holds its locks for long enough that GETs should not have to wait for most of it. Small segments of
+ * tests have small ones. */
+#define LARGE_WRITES_MIN (CHUNK_BYTES >= 16384 ? 256u : 6u)
+
 struct commit {
     struct participant *participant;
     struct engine *engine;
     struct commit_request *request;
     struct commit_record *record; /* in shared memory */
+    bool is_large;                /* it is quiet (recipe O) until C4 */
     uint64_t locked;              /* shards held */
     uint64_t written;             /* shards with effective writes */
     uint32_t redo_count;
@@ -64,6 +69,8 @@ static enum status commit_lock_shards(struct commit *commit)
             return status;
         }
         commit->locked |= shard_bit(shard);
+        if (commit->is_large)
+            shard_quiet_begin(commit->engine, shard);
     }
     return STATUS_OK;
 }
@@ -150,9 +157,9 @@ static inline void write_resolve(const struct table *table, struct commit_write 
         write->version = write->place.newest;
 }
 
-static void writes_resolve(const struct commit *commit)
+static void writes_resolve(const struct commit *commit, size_t first, size_t end)
 {
-    for (size_t i = 0; i < commit->request->count; i++) {
+    for (size_t i = first; i < end; i++) {
         turn_note(commit->request->writes[i].shard);
         write_resolve(&commit->engine->table, &commit->request->writes[i]);
     }
@@ -179,20 +186,36 @@ static unsigned inserts_on_page(const struct commit *commit, size_t first, size_
     return inserts;
 }
 
-static enum status page_room_reserve(struct commit *commit, bool *has_grown)
+/* A page that is replaced is seen by others. */
+static enum status page_make_room(struct commit *commit, const struct commit_write *write, unsigned inserts, bool *is_done)
+{
+    struct table *table = &commit->engine->table;
+    enum status status;
+
+    if (!commit->is_large)
+        return table_make_room(table, write->shard, write->hash, inserts, is_done);
+    if (table_has_room(table, write->shard, write->hash, inserts))
+        return STATUS_OK;
+    shard_quiet_end(commit->engine, write->shard);
+    status = table_make_room(table, write->shard, write->hash, inserts, is_done);
+    shard_quiet_begin(commit->engine, write->shard);
+    return status;
+}
+
+static enum status page_room_reserve(struct commit *commit, size_t first, size_t end, bool *has_grown)
 {
     const struct commit_request *request = commit->request;
 
     *has_grown = false;
-    for (size_t i = 0; i < request->count;) {
+    for (size_t i = first; i < end;) {
         size_t next = i + 1;
         bool is_done = true;
 
         turn_note(request->writes[i].shard);
         if (is_insert(&request->writes[i])) {
             unsigned inserts = inserts_on_page(commit, i, &next);
-            enum status status = table_make_room(&commit->engine->table, request->writes[i].shard,
-                                                 request->writes[i].hash, inserts, &is_done);
+            enum status status = page_make_room(commit, &request->writes[i], inserts, &is_done);
+
             if (status != STATUS_OK)
                 return status;
         }
@@ -274,15 +297,17 @@ static void redo_chunks_release(struct segment *segment, struct chunk_ref chunk)
     }
 }
 
-static inline enum status version_reserve_for(struct engine *engine, const struct transaction_log *log,
-                                              struct commit_write *write)
+static inline enum status version_reserve_for(const struct commit *commit, struct commit_write *write)
 {
+    struct table *table = &commit->engine->table;
+
     if (write->kind != REDO_PUT)
         return STATUS_OK;
-    write->version = table_reserve(&engine->table, write->shard, write->key, write->value_size);
+    write->version = commit->is_large ? table_reserve_free(table, write->shard, write->key, write->value_size)
+                                      : table_reserve(table, write->shard, write->key, write->value_size);
     if (block_ref_is_none(write->version))
         return STATUS_OUT_OF_MEMORY;
-    value_fill(engine->segment, log, write);
+    value_fill(table->segment, commit->request->log, write);
     return STATUS_OK;
 }
 
@@ -299,6 +324,43 @@ static void commit_unreserve(struct commit *commit)
     redo_chunks_release(commit->engine->segment, commit->redo_first);
 }
 
+/* Writes of one shard, from writes[first] on; their end. */
+static size_t writes_of_shard_end(const struct commit_request *request, size_t first)
+{
+    size_t end = first;
+
+    while (end < request->count && request->writes[end].shard == request->writes[first].shard)
+        end++;
+    return end;
+}
+
+/* C0, of a large commit: what it has to change where others see it, it changes while it holds one shard alone: pages get room, and
+ * what is over makes place for what comes (as it takes no block of that at C3). Room may be gone again at C3, which makes it anew. */
+static enum status commit_prepare(struct commit *commit)
+{
+    const struct commit_request *request = commit->request;
+    size_t end;
+
+    horizon_advance(commit->engine);
+    for (size_t first = 0; first < request->count; first = end) {
+        unsigned shard = request->writes[first].shard;
+        enum status status = shard_acquire(commit->engine, shard);
+        bool has_grown;
+
+        end = writes_of_shard_end(request, first);
+        if (status != STATUS_OK)
+            return status;
+        (void)table_clean(&commit->engine->table, shard, (unsigned)(end - first));
+        shard_quiet_begin(commit->engine, shard);
+        writes_resolve(commit, first, end);
+        status = page_room_reserve(commit, first, end, &has_grown);
+        shard_release(commit->engine, shard);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
 /* C3. Versions filled, room on the pages, redo entries: nothing after this can fail. */
 static enum status commit_reserve(struct commit *commit)
 {
@@ -306,15 +368,15 @@ static enum status commit_reserve(struct commit *commit)
     bool has_grown;
     enum status status;
 
-    writes_resolve(commit);
-    status = page_room_reserve(commit, &has_grown);
+    writes_resolve(commit, 0, request->count);
+    status = page_room_reserve(commit, 0, request->count, &has_grown);
     if (has_grown)
-        writes_resolve(commit);
+        writes_resolve(commit, 0, request->count);
     for (size_t i = 0; status == STATUS_OK && i < request->count; i++) {
         struct commit_write *write = &request->writes[i];
 
         turn_note(write->shard);
-        status = version_reserve_for(commit->engine, request->log, write);
+        status = version_reserve_for(commit, write);
         if (status == STATUS_OK && write->effect != REDO_NONE) {
             status = redo_append(commit, write);
             commit->written |= shard_bit(write->shard);
@@ -323,6 +385,13 @@ static enum status commit_reserve(struct commit *commit)
     if (status != STATUS_OK)
         commit_unreserve(commit);
     return status;
+}
+
+/* Before C4, in every shard that is written: once one is published, nobody may be shown another as it was. */
+static void commit_quiet_end(const struct commit *commit)
+{
+    for (uint64_t left = commit->is_large ? commit->written : 0; left != 0; left &= left - 1)
+        shard_quiet_end(commit->engine, (unsigned)__builtin_ctzll(left));
 }
 
 /* C4. Holding every lock: earlier, and a snapshot would see half of this commit. */
@@ -416,10 +485,13 @@ static enum status commit_attempt(struct participant *participant, struct commit
         .engine = participant->engine,
         .request = request,
         .record = &participant->slot->commit,
+        .is_large = request->count >= LARGE_WRITES_MIN,
     };
-    enum status status = commit_lock_shards(&commit);
+    enum status status = commit.is_large ? commit_prepare(&commit) : STATUS_OK;
     uint64_t time;
 
+    if (status == STATUS_OK)
+        status = commit_lock_shards(&commit);
     if (status != STATUS_OK)
         return status;
     if (commit_meets_key_lock(commit.engine, request)) {
@@ -436,6 +508,7 @@ static enum status commit_attempt(struct participant *participant, struct commit
         shards_unlock(&commit);
         return status;
     }
+    commit_quiet_end(&commit);
     time = commit_tick(commit.engine);
     commit_mark(commit.record, commit.redo_first, commit.redo_count, commit.written, time);
     commit_publish(&commit, time);

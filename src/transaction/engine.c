@@ -73,6 +73,20 @@ static void change_begin(struct shard *shard)
     atomic_thread_fence(memory_order_release);
 }
 
+/* With all that was stored before, by this holder and those before it. */
+void shard_quiet_begin(struct engine *engine, unsigned number)
+{
+    struct shard *shard = table_shard(&engine->table, number);
+
+    atomic_store_explicit(&shard->quiet_at, atomic_load_explicit(&shard->changes, memory_order_relaxed), memory_order_release);
+}
+
+/* So does whoever gets the lock next, also from a holder that died while it was quiet. */
+void shard_quiet_end(struct engine *engine, unsigned number)
+{
+    change_begin(table_shard(&engine->table, number));
+}
+
 /* The lock is held, as result says: repairs the shard if it was inherited, gives it back if it is set aside. */
 static inline enum status shard_enter(struct engine *engine, unsigned number, enum mutex_result result)
 {

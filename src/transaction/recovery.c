@@ -239,6 +239,7 @@ static void shards_repair(struct engine *engine, struct engine_restart *report)
         struct shard *shard = table_shard(&engine->table, number);
 
         robust_mutex_init(&shard->mutex);
+        shard_quiet_begin(engine, number); /* until somebody has it: whatever stands there now */
         if (report->was_clean)
             atomic_store(&shard->deaths, 0);
         if (atomic_load(&shard->is_set_aside) == 0 && !shard_repair(engine, number)) {

@@ -236,19 +236,25 @@ void statement_end(const struct statement *statement)
         transaction_leave(statement->participant, statement->number);
 }
 
-/* Recipe O. What a look under the lock would find, if nobody had the lock from the first load to the last: then nothing changed and
- * nothing was freed. */
+/* Recipe O. What a look under the lock would find, if nobody had the lock from the first load to the last, or a large commit that was
+ * quiet all the time: then nothing changed and nothing was freed. */
 struct look {
     const struct shard *shard;
     uint64_t changes;
 };
 
-/* O1, O2. False: somebody has the lock. */
+/* The holder of the lock changes nothing yet. */
+static bool look_is_quiet(const struct look *look)
+{
+    return atomic_load_explicit(&look->shard->quiet_at, memory_order_acquire) == look->changes;
+}
+
+/* O1, O2. False: somebody has the lock, and changes something. */
 static inline bool look_begin(struct look *look, const struct engine *engine, uint64_t hash)
 {
     look->shard = table_shard(&engine->table, table_shard_of(&engine->table, hash));
     look->changes = atomic_load(&look->shard->changes); /* not before the pin, where there is one */
-    return robust_mutex_is_free(&look->shard->mutex) &&
+    return (robust_mutex_is_free(&look->shard->mutex) || look_is_quiet(look)) &&
            atomic_load_explicit(&look->shard->is_set_aside, memory_order_relaxed) == 0;
 }
 

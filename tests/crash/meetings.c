@@ -587,6 +587,15 @@ static void copies_x_and_y(struct scene *scene)
     has_met = true;
 }
 
+/* So many that the commit is a large one (LARGE_WRITES_MIN), whose locks GETs read through until it ticks. */
+static void x_and_y_among_many(struct scene *scene)
+{
+    x_and_y_to_be_written(scene);
+    for (unsigned nth = 1; nth < 3; nth++)
+        for (unsigned shard = 0; shard < 2; shard++)
+            scene_will_put(scene, scene_key_in(scene, shard, nth), 20);
+}
+
 static const char *copies_no_half(struct scene *scene, enum status act_answer)
 {
     int x;
@@ -673,6 +682,7 @@ const struct meeting meetings[] = {
     {"copied_get_meets_reuse", x_with_contents, has_copied_x, copies_x, deletes_x_and_its_chunk, got_it_or_not, 3},
     {"copied_get_meets_split", x_on_a_full_page, has_copied_x, copies_x, splits_the_page, got_the_old_one, 3},
     {"commit_meets_copied_gets", x_and_y_to_be_written, begins_and_writes, commits, copies_x_and_y, copies_no_half, 0},
+    {"large_commit_meets_copied_gets", x_and_y_among_many, begins_and_writes, commits, copies_x_and_y, copies_no_half, 0},
     {"count_meets_split", x_on_a_full_page_to_be_written, begins_and_writes_and_has_counted, counts, splits_the_page,
      counted_each_once, 17},
     {"expiry_meets_owner", the_other_is_long_idle, NULL, expires, begins_anew_and_overwrites, reads_the_old_x, 1},
