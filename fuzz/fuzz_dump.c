@@ -54,11 +54,13 @@ static struct bytes text_of(struct store *store, uint64_t *pairs)
     FILE *stream = open_memstream(&text, &size);
     const struct dump_sink sink = {.write = line_write, .context = stream};
     struct store_session *session = NULL;
+    struct dump_result result;
     enum status status = store_session_open(store, &session);
 
     REQUIRE(stream != NULL && status == STATUS_OK);
-    status = dump_write(session, &sink, pairs);
-    ENSURE(status == STATUS_OK);
+    status = dump_write(store, session, &sink, &result);
+    ENSURE(status == STATUS_OK && result.shards_missing == 0);
+    *pairs = result.pairs;
     store_session_close(session);
     (void)fclose(stream);
     return bytes_from(text, size);

@@ -21,10 +21,16 @@ struct dump_sink {
     void *context;
 };
 
-/* Writes every pair of the session's store (which is a shared_store) to the sink; others may go on meanwhile. Nothing is open in
- * the session. *pairs is how many were written. STATUS_OK: all of them. STATUS_DENIED: the sink wanted no more.
+struct dump_result {
+    uint64_t pairs;          /* that were written */
+    uint64_t shards_missing; /* a bit for each that is set aside: its pairs were not */
+};
+
+/* Writes every pair of the store (a shared_store), whose session this is, to the sink; others may go on meanwhile. Nothing is
+ * open in the session. STATUS_OK: all of them, but for the shards that are missing. STATUS_DENIED: the sink wanted no more.
  * STATUS_TIMEOUT: the snapshot was given up, as nothing was written for too long. Else why it ended early. */
-enum status dump_write(struct store_session *session, const struct dump_sink *sink, uint64_t *pairs);
+enum status dump_write(struct store *store, struct store_session *session, const struct dump_sink *sink,
+                       struct dump_result *result);
 
 /* Puts every pair of the file into the store. The file is read twice, so it is no pipe: a line that is no pair is named
  * by its number before anything is put. *pairs is how many keys are new. False: standard error was told why; if pairs

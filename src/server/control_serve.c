@@ -16,8 +16,11 @@
 #include "server/control.h"
 #include "server/dump.h"
 #include "server/report.h"
+#include "server/salvage.h"
 #include "session/write_watch.h"
 #include "store/shared_store.h"
+
+#define SHARDS_NAMED_MAX 16u
 
 struct answer {
     const struct control_service *service;
@@ -136,24 +139,42 @@ static void answer_with_report(struct answer *answer)
     free(text);
 }
 
+/* "N pairs", and which shards are missing. */
+static void dump_describe(const struct dump_result *result, char words[CONTROL_LINE_BYTES])
+{
+    size_t size = (size_t)snprintf(words, CONTROL_LINE_BYTES, "%" PRIu64 " pairs", result->pairs);
+    unsigned named = 0;
+
+    for (unsigned shard = 0; shard < 64; shard++) {
+        if ((result->shards_missing >> shard & 1) == 0)
+            continue;
+        if (named < SHARDS_NAMED_MAX)
+            size += (size_t)snprintf(words + size, CONTROL_LINE_BYTES - size, "%s%u",
+                                     named == 0 ? "; missing are those of the shards that are set aside: " : ", ", shard);
+        named++;
+    }
+    if (named > SHARDS_NAMED_MAX)
+        (void)snprintf(words + size, CONTROL_LINE_BYTES - size, " and %u more", named - SHARDS_NAMED_MAX);
+}
+
 static void answer_with_dump(struct answer *answer)
 {
     const struct dump_sink sink = {.write = answer_write, .context = answer};
+    struct dump_result result;
     char words[CONTROL_LINE_BYTES];
-    uint64_t pairs;
-    enum status status = dump_write(answer->service->session, &sink, &pairs);
+    enum status status = dump_write(answer->service->inheritance->store, answer->service->session, &sink, &result);
     const char *why = status_message(status);
 
     if (status == STATUS_OK) {
-        (void)snprintf(words, sizeof words, "%" PRIu64 " pairs", pairs);
-        answer_end(answer, 0, words);
+        dump_describe(&result, words);
+        answer_end(answer, result.shards_missing == 0 ? SALVAGE_WHOLE : SALVAGE_PART, words);
         return;
     }
     if (is_stopped(answer))
         why = "the server is ending";
     else if (status == STATUS_DENIED)
         why = "no private memory";
-    (void)snprintf(words, sizeof words, "The dump ended early, after %" PRIu64 " pairs: %s", pairs, why);
+    (void)snprintf(words, sizeof words, "The dump ended early, after %" PRIu64 " pairs: %s", result.pairs, why);
     answer_end(answer, 1, words);
 }
 

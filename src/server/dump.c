@@ -15,6 +15,7 @@
 #define SCAN_LIMIT 1000u
 
 struct dump {
+    struct store *store;
     struct store_session *session;
     store_transaction transaction;
     const struct dump_sink *sink;
@@ -22,6 +23,7 @@ struct dump {
     struct buffer line;
     struct json_writer writer;
     uint64_t pairs;
+    bool is_part; /* a shard is missing */
 };
 
 static void key_take(void *context, struct bytes key)
@@ -79,23 +81,58 @@ static enum status keys_write(struct dump *dump)
     return status;
 }
 
+/* The scan came to a shard that is set aside. What it is to list before that is asked for key by key; then it goes on behind the
+ * shard where it stands. False: there is none behind. */
+static bool step_over(struct dump *dump, struct store_scan *scan)
+{
+    unsigned shard_count = shared_store_shard_count(dump->store);
+    unsigned bits = (unsigned)__builtin_ctz(shard_count);
+    uint64_t shard = bits == 0 ? 0 : scan->cursor >> (64 - bits);
+
+    dump->is_part = true;
+    if (scan->limit > 1) {
+        scan->limit = 1;
+        return true;
+    }
+    if (shard + 1 == shard_count)
+        return false;
+    scan->limit = SCAN_LIMIT;
+    scan->cursor = (shard + 1) << (64 - bits);
+    return true;
+}
+
 static enum status pairs_write(struct dump *dump)
 {
     struct store_scan scan = {.limit = SCAN_LIMIT, .key = key_take, .context = dump};
-    enum status status;
+    enum status status = STATUS_OK;
+    bool is_over = false;
 
-    do {
+    while (status == STATUS_OK && !is_over) {
         buffer_truncate(&dump->keys, 0);
         status = store_scan(dump->session, dump->transaction, &scan);
-        if (status == STATUS_OK)
+        if (status == STATUS_UNAVAILABLE) {
+            is_over = !step_over(dump, &scan);
+            status = STATUS_OK;
+        } else if (status == STATUS_OK) {
+            is_over = scan.cursor == 0;
             status = keys_write(dump);
-    } while (status == STATUS_OK && scan.cursor != 0);
+        }
+    }
     return status;
 }
 
-enum status dump_write(struct store_session *session, const struct dump_sink *sink, uint64_t *pairs)
+static uint64_t shards_missing(struct store *store)
 {
-    struct dump dump = {.session = session, .sink = sink};
+    struct shared_store_statistics statistics;
+
+    shared_store_statistics(store, &statistics);
+    return statistics.shards_set_aside;
+}
+
+enum status dump_write(struct store *store, struct store_session *session, const struct dump_sink *sink,
+                       struct dump_result *result)
+{
+    struct dump dump = {.store = store, .session = session, .sink = sink};
     enum status status = shared_store_begin_snapshot(session, &dump.transaction);
 
     if (status == STATUS_OK) {
@@ -104,7 +141,7 @@ enum status dump_write(struct store_session *session, const struct dump_sink *si
     }
     buffer_deinit(&dump.keys);
     buffer_deinit(&dump.line);
-    *pairs = dump.pairs;
+    *result = (struct dump_result){dump.pairs, dump.is_part ? shards_missing(store) : 0};
     return status;
 }
 

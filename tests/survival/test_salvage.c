@@ -198,6 +198,32 @@ Test(salvage, quarantined_shard_is_named_and_the_others_are_dumped)
     forget(&server, &file);
 }
 
+/* A living server serves and dumps the others. */
+Test(salvage, quarantined_shard_of_a_living_server_is_named)
+{
+    struct server server;
+    struct server next;
+    struct segment_file file;
+    unsigned lost;
+    unsigned lost_of_two;
+
+    leave(&server, &file);
+    lost = (unsigned)atomic_load(&shard_of(&file, 2)->key_count);
+    lost_of_two = lost + (unsigned)atomic_load(&shard_of(&file, 3)->key_count);
+    atomic_store(&shard_of(&file, 2)->is_set_aside, 1);
+    server_start(&next, "--name", server.name, "--discard=no");
+    expect_dump(&next, 3, KEYS - lost, "; missing are those of the shards that are set aside: 2");
+    server_stop(&next);
+
+    atomic_store(&shard_of(&file, 3)->is_set_aside, 1); /* the last one */
+    server_start(&next, "--name", server.name, "--discard=no");
+    expect_dump(&next, 3, KEYS - lost_of_two, "; missing are those of the shards that are set aside: 2, 3");
+    server_stop(&next);
+
+    expect_dump(&server, 3, KEYS, "shard 2: it was quarantined"); /* a dead one has nothing to lose */
+    forget(&server, &file);
+}
+
 /* What is said twice over is found out. */
 Test(salvage, damaged_words_cost_nothing)
 {
