@@ -15,9 +15,10 @@
  *     closed with unread bytes, or when bytes are sent to it afterwards;
  *   - of a TCP client on this machine the system can be asked for its socket
  *     (sock_diag(7)): whether a process still has it open;
+ *     For as long as it is still closing that socket (Linux: a minute);
  *   - of another machine, or where the system does not answer, the client counts as
- *     there. Its system forgets a closed socket after a while (Linux: a minute) and
- *     then answers a keepalive question with a reset.
+ *     there. Its system too forgets a closed socket after a while, and then answers
+ *     a keepalive question with a reset.
  * So true is certain, false may be late. Never waits; any process. */
 bool peer_is_gone(int descriptor);
 

@@ -1,7 +1,6 @@
 /* poll(2), and for TCP on this machine the socket of the other end, by sock_diag(7). */
 #include "platform/peer.h"
 
-#include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -28,17 +27,8 @@ struct request {
     struct inet_diag_req_v2 body;
 };
 
-/* What the system says of a socket. */
-enum finding {
-    NO_ANSWER,
-    NO_SOCKET,   /* there is none with these two addresses */
-    NO_PROCESS,  /* the system is still closing it, no process has it open */
-    HAS_PROCESS
-};
-
 static bool is_open_at_peer(int descriptor);
-static bool is_on_this_machine(const union end *end);
-static enum finding find_socket(int netlink, const union end *local, const union end *remote);
+static bool has_no_process(int netlink, const union end *local, const union end *remote);
 static bool ask(int netlink, const union end *local, const union end *remote);
 
 bool peer_is_gone(int descriptor)
@@ -59,58 +49,44 @@ size_t peer_untaken_bytes(int descriptor)
     return ioctl(descriptor, SIOCOUTQ, &untaken) == 0 && untaken > 0 ? (size_t)untaken : 0;
 }
 
-/* False is certain. Its own socket is looked for first: whoever finds that would find the other, too. */
+/* False is certain. */
 static bool is_open_at_peer(int descriptor)
 {
     union end local = {.any.sa_family = AF_UNSPEC};
     union end remote = {.any.sa_family = AF_UNSPEC};
     socklen_t local_size = sizeof local;
     socklen_t remote_size = sizeof remote;
-    enum finding finding = NO_ANSWER;
+    bool is_closed;
     int netlink;
 
-    if (getsockname(descriptor, &local.any, &local_size) != 0 ||
-        getpeername(descriptor, &remote.any, &remote_size) != 0 || !is_on_this_machine(&remote))
+    if (getsockname(descriptor, &local.any, &local_size) != 0 || getpeername(descriptor, &remote.any, &remote_size) != 0 ||
+        (remote.any.sa_family != AF_INET && remote.any.sa_family != AF_INET6))
         return true;
     netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (netlink < 0)
         return true;
-    if (find_socket(netlink, &local, &remote) == HAS_PROCESS)
-        finding = find_socket(netlink, &remote, &local);
+    is_closed = has_no_process(netlink, &remote, &local);
     (void)close(netlink);
-    return finding == NO_ANSWER || finding == HAS_PROCESS;
+    return !is_closed;
 }
 
-static bool is_on_this_machine(const union end *end)
-{
-    if (end->any.sa_family == AF_INET)
-        return ntohl(end->ip4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    return end->any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&end->ip6.sin6_addr);
-}
-
-static enum finding find_socket(int netlink, const union end *local, const union end *remote)
+/* Whether the system has a socket with these two addresses that no process has open: it is still closing it. That it has none
+ * says nothing, as it may be another machine's, or of other addresses before they were translated. */
+static bool has_no_process(int netlink, const union end *local, const union end *remote)
 {
     unsigned char answer[ANSWER_BYTES_MAX];
-    struct nlmsghdr header;
-    struct nlmsgerr error;
     struct inet_diag_msg message;
+    struct nlmsghdr header;
     ssize_t size;
 
     if (!ask(netlink, local, remote))
-        return NO_ANSWER;
+        return false;
     size = recv(netlink, answer, sizeof answer, MSG_DONTWAIT); /* the system has answered inside of send(2) */
-    if (size < NLMSG_HDRLEN)
-        return NO_ANSWER;
+    if (size < (ssize_t)(NLMSG_HDRLEN + sizeof message))
+        return false;
     memcpy(&header, answer, sizeof header);
-    if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && size >= (ssize_t)(NLMSG_HDRLEN + sizeof message)) {
-        memcpy(&message, answer + NLMSG_HDRLEN, sizeof message);
-        return message.idiag_inode == 0 ? NO_PROCESS : HAS_PROCESS;
-    }
-    if (header.nlmsg_type == NLMSG_ERROR && size >= (ssize_t)(NLMSG_HDRLEN + sizeof error)) {
-        memcpy(&error, answer + NLMSG_HDRLEN, sizeof error);
-        return error.error == -ENOENT ? NO_SOCKET : NO_ANSWER;
-    }
-    return NO_ANSWER;
+    memcpy(&message, answer + NLMSG_HDRLEN, sizeof message);
+    return header.nlmsg_type == SOCK_DIAG_BY_FAMILY && message.idiag_inode == 0;
 }
 
 static void set_end(const union end *end, __be16 *port, __be32 address[4])
