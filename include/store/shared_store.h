@@ -17,6 +17,7 @@ struct shared_store_options {
     size_t bytes;          /* hard limit of what is held; 0 is out of range */
     unsigned shard_count;  /* 0: by size; a power of two up to 64 otherwise */
     bool is_fresh;         /* an existing object that no living server has is discarded */
+    const unsigned char *hash_key; /* for a copy, whose cursors of SCAN are then those of the original; NULL: a random one */
     unsigned lock_timeout_ms; /* how long anybody waits for a key that a LOCKING transaction has; 0: for ever */
     size_t reads_bytes_max;   /* private memory of each session for what its transactions have read; 0: 512 MiB for each */
     /* From that age on a transaction's snapshot is ended where it holds back memory that somebody needs; 0: never. Needs

@@ -26,6 +26,8 @@ struct engine_options {
     size_t bytes;          /* hard limit of everything that clients make it hold */
     unsigned shard_count;  /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
     bool is_fresh;         /* see segment_options */
+    const unsigned char *hash_key; /* SIPHASH_KEY_BYTES, for a copy: the keys' order, and with it cursors of SCAN, are as in the
+                                    * original, whatever the number of shards. NULL: a random one */
     unsigned lock_timeout_ms; /* how long a command waits for a key of a LOCKING transaction; 0: for ever */
     size_t reads_bytes_max;   /* see engine */
     unsigned snapshot_timeout_ms; /* see engine_reclaim; 0: never */

@@ -108,6 +108,7 @@ static enum status store_make(const struct shared_store_options *options, const 
     (void)snprintf(name, sizeof name, "%s~new", options->name);
     new_options.name = name;
     new_options.is_fresh = true; /* what a death at this point left behind */
+    new_options.hash_key = segment->hash_key; /* who scans goes on where it was */
     if (new_options.bytes == 0)
         new_options.bytes = segment->segment_bytes;
     status = shared_store_create(&new_options, result);

@@ -235,6 +235,7 @@ static struct engine_options engine_options_of(const struct shared_store_options
         .bytes = options->bytes,
         .shard_count = options->shard_count,
         .is_fresh = options->is_fresh,
+        .hash_key = options->hash_key,
         .lock_timeout_ms = options->lock_timeout_ms,
         .reads_bytes_max = options->reads_bytes_max,
         .snapshot_timeout_ms = options->snapshot_timeout_ms,

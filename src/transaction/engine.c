@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "segment/process_table.h"
 
@@ -32,6 +33,8 @@ enum status engine_create(const struct engine_options *options, struct engine **
         (void)snprintf(reason, SEGMENT_REASON_BYTES, "the segment is too small for %u shards", shard_count);
         goto remove_segment;
     }
+    if (options->hash_key != NULL) /* nothing was hashed so far */
+        memcpy(engine->segment->header->hash_key, options->hash_key, SIPHASH_KEY_BYTES);
     engine->lock_timeout_ms = options->lock_timeout_ms;
     engine->reads_bytes_max = options->reads_bytes_max;
     engine->snapshot_timeout_ms = options->snapshot_timeout_ms;

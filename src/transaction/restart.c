@@ -228,6 +228,7 @@ static enum status resize(struct engine **engine, const struct engine_options *o
     resized_name(options, name);
     resized_options.name = name;
     resized_options.is_fresh = true; /* what a death at this point left behind */
+    resized_options.hash_key = (*engine)->segment->header->hash_key; /* who scans goes on where it was */
     status = engine_create(&resized_options, &resized, reason);
     if (status != STATUS_OK)
         return status;

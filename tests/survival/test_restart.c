@@ -1,6 +1,7 @@
 /* Data that outlives its server: what the next one of the same name takes over,
  * what it refuses and keeps, in which sizes and how quickly:
  *   SOAK_RESTART_KEYS=1000000 build/tests/survival --filter restart/many'*' */
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -382,6 +383,57 @@ Test(restart, refuses_less_memory_than_the_data_needs)
     client_connect(&client, &server);
     client_expect(&client, "COUNT large", REPLY_NUMBER("10"));
     client_close(&client);
+    clean_up(&server);
+}
+
+/* Asks for keys from a cursor on, counts each that is answered, and returns the next cursor. */
+static uint64_t scan_some(const struct server *server, uint64_t cursor, unsigned seen[KEYS])
+{
+    struct client client;
+    const char *text;
+    char line[64];
+
+    client_connect(&client, server);
+    (void)snprintf(line, sizeof line, "SCAN %" PRIu64 " key 100\n", cursor);
+    client_send(&client, bytes_from_string(line));
+    text = strstr(client_read_line(&client), "\"cursor\": \"");
+    cr_assert_not_null(text);
+    cursor = strtoull(text + strlen("\"cursor\": \""), NULL, 10);
+    while ((text = strstr(text, "\"key")) != NULL) {
+        unsigned long number;
+
+        text += strlen("\"key");
+        if (*text == 's')
+            continue; /* "keys" */
+        number = strtoul(text, NULL, 10);
+        cr_assert_lt(number, KEYS);
+        seen[number]++;
+    }
+    client_close(&client);
+    return cursor;
+}
+
+/* Another size has another number of shards. */
+Test(restart, a_scan_goes_on_in_another_size)
+{
+    static const char *const sizes[] = {"32m", "8m", "256m"};
+    static unsigned seen[KEYS];
+    struct server server;
+    uint64_t cursor;
+
+    server_start(&server, "--discard=no", "--memory", "16m");
+    put_keys(&server);
+    cursor = scan_some(&server, 0, seen);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_neq(cursor, 0, "it ends too early");
+        end_in_order(&server);
+        restart(&server, "--discard=no", "--memory", sizes[i]);
+        cursor = scan_some(&server, cursor, seen);
+    }
+    while (cursor != 0)
+        cursor = scan_some(&server, cursor, seen);
+    for (unsigned i = 0; i < KEYS; i++)
+        cr_assert_eq(seen[i], 1, "key%u came %u times", i, seen[i]);
     clean_up(&server);
 }
 
