@@ -11,6 +11,7 @@
 static void chain_cut(const struct segment *segment, struct block_ref newest, struct block_ref ref, uint64_t horizon)
 {
     struct version *version = version_at(segment, newest);
+    uint64_t newer_begin = TIME_INFINITE;
 
     while (version->begin > horizon) {
         struct block_ref older = {atomic_load_explicit(&version->older, memory_order_relaxed)};
@@ -21,6 +22,8 @@ static void chain_cut(const struct segment *segment, struct block_ref newest, st
             atomic_store_explicit(&version->older, 0, memory_order_release);
             return;
         }
+        INVARIANT(version->begin < newer_begin); /* or it would not end */
+        newer_begin = version->begin;
         version = version_at(segment, older);
     }
 }
@@ -49,6 +52,7 @@ static void deleted_unlink(struct table *table, unsigned shard_number, struct bl
 /* G1, before it or behind it nobody else looks. */
 static inline void garbage_pop(struct shard *shard, const struct version *first)
 {
+    INVARIANT(shard->garbage_count > 0); /* or the queue goes round */
     shard->garbage_head = first->garbage_next;
     if (shard->garbage_head == 0)
         shard->garbage_tail = 0;

@@ -127,22 +127,39 @@ struct block_ref table_find(const struct table *table, unsigned shard, uint64_t 
 
 /* --- what is seen of it --- */
 
+/* Holding the lock, whoever follows `older` goes from above the horizon (T6) and down (T2), so it ends. A chain that is none would
+ * keep the shard for ever: better this process dies, and the shard is blamed. */
+static inline void version_step_check(const struct segment *segment, uint64_t begin, uint64_t newer_begin)
+{
+    bool may_go_on = begin < newer_begin &&
+                     begin > atomic_load_explicit(&segment->header->horizon, memory_order_relaxed);
+
+    INVARIANT(may_go_on);
+}
+
 /* The version that a reader at snapshot sees, or none. With the lock always true; without, it never leaves the segment, ends,
  * and false says that it gave up (table_look). */
 static inline bool version_walk(const struct segment *segment, struct block_ref ref, uint64_t snapshot, bool has_lock,
                                 struct block_ref *visible)
 {
+    uint64_t newer_begin = TIME_INFINITE;
+
     for (unsigned steps = 0; !block_ref_is_none(ref); steps++) {
         const struct version *version = version_at(segment, ref);
+        uint64_t begin;
 
         if (!has_lock && (steps == LOOK_VERSIONS_MAX || !version_is_inside(segment, ref, 0)))
             return false;
-        if (__atomic_load_n(&version->begin, __ATOMIC_RELAXED) <= snapshot) {
+        begin = __atomic_load_n(&version->begin, __ATOMIC_RELAXED);
+        if (begin <= snapshot) {
             uint64_t end = atomic_load_explicit(&version->end, memory_order_relaxed);
 
             *visible = end > snapshot || end == TIME_INFINITE ? ref : (struct block_ref){0};
             return true;
         }
+        if (has_lock)
+            version_step_check(segment, begin, newer_begin);
+        newer_begin = begin;
         ref.units = atomic_load_explicit(&version->older, memory_order_relaxed);
     }
     *visible = ref;

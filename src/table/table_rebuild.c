@@ -56,6 +56,7 @@ void table_repair_directory(struct table *table, unsigned shard)
     for (size_t index = 0; index < count; index++) {
         struct chunk_ref chunk = page_chunk_of(table, shard, tag_at(table, index));
         uint64_t successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
+        unsigned splits = 0;
 
         progress_note(shard + 1);
         while (successors != 0) {
@@ -63,6 +64,8 @@ void table_repair_directory(struct table *table, unsigned shard)
             struct chunk_ref right = {(uint32_t)successors};
 
             chunk = page_covers(page_at(table->segment, left), tag_at(table, index)) ? left : right;
+            splits++;
+            INVARIANT(splits <= PAGE_DEPTH_MAX); /* one, as each is finished before the next begins */
             directory_set_range(table, shard, chunk);
             successors = atomic_load(&page_at(table->segment, chunk)->replaced_by);
         }
@@ -210,11 +213,14 @@ void table_rebuild(struct table *table, unsigned shard_number)
     shard->garbage_count = 0;
     for (size_t index = 0; index < count;) {
         struct chunk_ref chunk = page_chunk_of(table, shard_number, tag_at(table, index));
+        size_t end;
 
         progress_note(shard_number + 1);
         page_rebuild_chains(table, shard_number, chunk, horizon);
         page_count++;
-        index = page_end_index(table, page_at(table->segment, chunk));
+        end = page_end_index(table, page_at(table->segment, chunk));
+        INVARIANT(end > index);
+        index = end;
     }
     atomic_store(&shard->page_count, page_count);
     garbage_sort(table, shard_number);

@@ -182,6 +182,7 @@ static unsigned inserts_on_page(const struct commit *commit, size_t first, size_
 
     for (; i < request->count && request->writes[i].shard == shard && request->writes[i].hash <= last; i++)
         inserts += is_insert(&request->writes[i]);
+    INVARIANT(i > first); /* the page is the first one's */
     *next = i;
     return inserts;
 }

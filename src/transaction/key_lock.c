@@ -28,13 +28,23 @@ static uint32_t *bucket_of(const struct engine *engine, uint64_t hash)
     return &engine->segment->header->key_lock_buckets[hash % SEGMENT_KEY_LOCK_BUCKETS];
 }
 
+/* No chain has more than the segment has room for: one that goes round ends so, and not never with the mutex held. */
+static size_t chain_locks_max(const struct engine *engine)
+{
+    return engine->segment->bytes / sizeof(struct key_lock);
+}
+
 /* The first lock of the hash from `units` on in a chain; NULL: none. */
 static struct key_lock *find_from(const struct engine *engine, uint32_t units, uint64_t hash)
 {
     struct key_lock *lock = key_lock_at(engine->segment, units);
+    size_t left = chain_locks_max(engine);
 
-    while (lock != NULL && lock->hash != hash)
+    while (lock != NULL && lock->hash != hash) {
+        INVARIANT(left > 0);
+        left--;
         lock = key_lock_at(engine->segment, lock->next);
+    }
     return lock;
 }
 
@@ -48,11 +58,12 @@ static void chain_add(const struct engine *engine, struct key_lock *lock)
 {
     uint32_t *place = bucket_of(engine, lock->hash);
 
-    for (;;) {
+    for (size_t left = chain_locks_max(engine);; left--) {
         struct key_lock *next = key_lock_at(engine->segment, *place);
 
         if (next == NULL || next->ticket > lock->ticket)
             break;
+        INVARIANT(left > 0);
         place = &next->next;
     }
     lock->next = *place;
@@ -63,11 +74,14 @@ static void chain_remove(const struct engine *engine, const struct key_lock *loc
 {
     uint32_t *place = bucket_of(engine, lock->hash);
     uint32_t units = key_lock_units(engine->segment, lock);
+    size_t left = chain_locks_max(engine);
 
     while (*place != units) {
         struct key_lock *next = key_lock_at(engine->segment, *place);
 
         INVARIANT(next != NULL);
+        INVARIANT(left > 0);
+        left--;
         place = &next->next;
     }
     *place = lock->next;

@@ -84,6 +84,7 @@ static enum status page_scan(struct scan *scan, uint64_t from, size_t budget, ui
     page = table_page_of(table, shard, from);
     count = page_collect(page, table_tag_of(table, from), entries);
     *last = table_page_last_hash(table, shard, page);
+    INVARIANT(*last >= from); /* or the scan would go round */
     for (size_t i = 0; status == STATUS_OK && i < count; i++) {
         struct bytes key = entry_key(scan, entries[i]);
         uint64_t hash = key.size == 0 ? 0 : table_hash(table, key);
@@ -259,6 +260,7 @@ static enum status shard_walk_count(const struct scan *scan, unsigned shard, uin
             return status;
         page = table_page_of(table, shard, from);
         last = table_page_last_hash(table, shard, page);
+        INVARIANT(last >= from);
         *count += page_count_keys(scan, page);
         shard_release(scan->engine, shard);
         from = last + 1;

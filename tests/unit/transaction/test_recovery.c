@@ -765,6 +765,49 @@ WHOLE_TEST(recovery, who_holds_a_shard_is_named)
     shard_release(engine, 1);
 }
 
+/* --- walks that would not end --- */
+
+struct walker {
+    unsigned transaction; /* of `me`, whose private side a child has too */
+    const char *key;
+};
+
+static int counts_under_the_lock(void *context)
+{
+    const struct walker *walker = context;
+    uint64_t count;
+
+    (void)alarm(10); /* whoever goes round is ended so */
+    recovery_count_deaths(engine);
+    return transaction_count(me, walker->transaction, text(walker->key), &count) == STATUS_OK ? 0 : 1;
+}
+
+/* What a lost pin once did: two versions name each other as the older one. It must not keep the shard for ever. */
+WHOLE_TEST(recovery, a_chain_that_goes_round_costs_its_reader_and_counts_against_the_shard)
+{
+    struct walker walker = {.key = key_in(0, 0)};
+    struct version *newest;
+    struct version *middle;
+    uint32_t oldest;
+
+    put(me, TRANSACTION_SINGLE, walker.key, "oldest");
+    walker.transaction = begun(me);
+    put(me, TRANSACTION_SINGLE, walker.key, "middle");
+    put(me, TRANSACTION_SINGLE, walker.key, "newest");
+    newest = version_at(engine->segment, table_find(&engine->table, 0, table_hash(&engine->table, text(walker.key)), text(walker.key)));
+    middle = version_at(engine->segment, (struct block_ref){atomic_load(&newest->older)});
+    oldest = atomic_load(&middle->older);
+    atomic_store(&middle->older, (uint32_t)((size_t)((unsigned char *)newest - engine->segment->base) / REFERENCE_UNIT_BYTES));
+
+    cr_assert_eq(process_run(counts_under_the_lock, &walker), PROCESS_SIGNAL(SIGABRT));
+    cr_assert_eq(atomic_load(&table_shard(&engine->table, 0)->deaths), 1);
+
+    atomic_store(&middle->older, oldest);
+    transaction_rollback(me, walker.transaction);
+    cr_assert_eq(shard_acquire(engine, 0), STATUS_OK);
+    shard_release(engine, 0);
+}
+
 static void locks_are_taken(unsigned shard, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
