@@ -85,20 +85,17 @@ static enum status keys_write(struct dump *dump)
  * shard where it stands. False: there is none behind. */
 static bool step_over(struct dump *dump, struct store_scan *scan)
 {
-    unsigned shard_count = shared_store_shard_count(dump->store);
-    unsigned bits = (unsigned)__builtin_ctz(shard_count);
-    uint64_t shard = bits == 0 ? 0 : scan->cursor >> (64 - bits);
+    unsigned shard_bits = (unsigned)__builtin_ctz(shared_store_shard_count(dump->store));
+    uint64_t last = scan->cursor | UINT64_MAX >> shard_bits; /* of the shard's */
 
     dump->is_part = true;
     if (scan->limit > 1) {
         scan->limit = 1;
         return true;
     }
-    if (shard + 1 == shard_count)
-        return false;
     scan->limit = SCAN_LIMIT;
-    scan->cursor = (shard + 1) << (64 - bits);
-    return true;
+    scan->cursor = last + 1; /* 0 at the very end */
+    return scan->cursor != 0;
 }
 
 static enum status pairs_write(struct dump *dump)
