@@ -269,6 +269,13 @@ Test(isolation, writing_on_the_strength_of_a_count_conflicts_with_a_phantom)
          {C, "COUNT booking.", IS("1")});
 }
 
+/* Also one that has another prefix: coarse, and said so. */
+Test(isolation, writing_on_the_strength_of_a_count_conflicts_with_any_key_that_came)
+{
+    PLAY({A, "START", OK}, {A, "COUNT booking.", IS("0")}, {B, "PUT unrelated 1", OK}, {A, "PUT booking.a 1", OK},
+         {A, "COMMIT", CONFLICT_OF_SCAN}, {C, "COUNT booking.", IS("0")});
+}
+
 Test(isolation, writing_on_the_strength_of_a_scan_conflicts_with_a_key_that_went)
 {
     PLAY({A, "PUT lease 1", OK}, {A, "START", OK}, {A, "SCAN 0", KEYS("\"lease\"")}, {B, "DEL lease", OK},

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """README.md against the server: its conversations work as printed, its tables have every command and option with its
-default, and the files that it names are there. nc need not be installed: a small one stands in for it. The last line is
+default, the files that it names are there, and so are the tests named beside every promise. nc need not be installed: a small one stands in for it. The last line is
 `N passed, N failed`."""
 import os
 import re
@@ -173,9 +173,49 @@ def files_are_there(readme):
             expect(re.search(r"^%s:" % target, makefile.read(), re.M), "make " + target)
 
 
+def tests_that_are_there():
+    """suite/name of every test, and of the specifications that tests/schedules plays."""
+    found = set()
+    for folder, _, files in os.walk(os.path.join(ROOT, "tests")):
+        for name in files:
+            if name.endswith(".spec"):
+                found.add("specs/" + name[:-len(".spec")])
+            elif name.endswith(".c"):
+                with open(os.path.join(folder, name), encoding="utf-8") as source:
+                    found.update("/".join(test) for test in
+                                 re.findall(r"^(?:Test|[A-Z]+_TEST)\((\w+),\s*(\w+)\b", source.read(), re.M))
+    return found
+
+
+def section(readme, begin, end):
+    expect(begin in readme, "README.md has no " + begin)
+    return readme.split(begin, 1)[1].split(end, 1)[0]
+
+
+def promises(readme):
+    """The lines of the two sections that say what holds: rows of tables without their heads, and whole bullets."""
+    text = section(readme, "## What a transaction promises", "\n## ") + section(readme, "**What is lost when**", "\n#")
+    rows = re.findall(r"^\|.*\|$", text, re.M)
+    bullets = re.findall(r"^- .*(?:\n  .*)*", text, re.M)
+    return [row for i, row in enumerate(rows) if "| --- |" not in " ".join(rows[i:i + 2])] + bullets
+
+
+def every_promise_names_its_tests(readme):
+    there = tests_that_are_there()
+    lines = promises(readme)
+    expect(len(there) > 1000, "only %d tests were found" % len(there))
+    expect(len(lines) >= 25, "only %d promises were found" % len(lines))
+    for line in lines:
+        named = re.findall(r"`([a-z_]+/[a-z0-9_]+)`", line)
+        expect(named, "no test is named beside: " + line[:80])
+        for test in named:
+            expect(test in there, "there is no test " + test)
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # servers are stopped on the way out
-    tests = [conversations_work_as_printed, options_are_those_of_help, commands_are_those_of_help, files_are_there]
+    tests = [conversations_work_as_printed, options_are_those_of_help, commands_are_those_of_help, files_are_there,
+             every_promise_names_its_tests]
     failed = 0
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
         readme = file.read()

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
+#include <linux/magic.h>
 
 #include "segment/process_table.h"
 #include "support/process.h"
@@ -219,6 +221,20 @@ Test(restart, fresh_begins_empty)
     client_expect(&client, "COUNT", REPLY_NUMBER("0"));
     client_close(&client);
     clean_up(&server);
+}
+
+/* So nothing of it is there when the machine comes up again. */
+Test(restart, segment_lies_in_memory)
+{
+    struct server server;
+    struct statfs found;
+    char path[SERVER_NAME_BYTES + 32];
+
+    server_start(&server, "--memory", "4m");
+    (void)snprintf(path, sizeof path, "/dev/shm/hauskv-%s", server.name);
+    cr_assert_eq(statfs(path, &found), 0);
+    cr_assert_eq(found.f_type, TMPFS_MAGIC);
+    server_stop(&server);
 }
 
 Test(restart, discard_leaves_nothing)
