@@ -292,6 +292,6 @@ int fuzz_one(const uint8_t *data, size_t size)
     (void)snprintf(path, sizeof(path), DIRECTORY "/hauskv-%s", name);
     file_write_image(path, segment, kept);
     visit(name, (enum guest)(who % 4));
-    (void)unlink(path);
+    segment_discard(&(struct segment_options){.name = name, .directory = DIRECTORY});
     return 0;
 }

@@ -24,11 +24,20 @@ struct file_identity {
     uid_t owner;
     mode_t permissions; /* the bits of 07777 */
     bool is_regular;
+    unsigned links;     /* how many names it has */
 };
 
 /* Creates the file, empty, with exactly these permissions (whatever the umask),
  * open for reading and writing. EEXIST: there is one, or a symbolic link. */
 int file_create(const char *path, mode_t permissions, int *descriptor);
+
+/* The same in this directory and without a name: it goes with its last descriptor unless file_link gives it one. EOPNOTSUPP:
+ * the file system has no such files. */
+int file_create_nameless(const char *directory, mode_t permissions, int *descriptor);
+
+/* Gives the open file this name too. EEXIST: something has it; ENOENT: the directory is not there, or the file once had
+ * names and has none any more: Linux gives it none again. Needs /proc. */
+int file_link(int descriptor, const char *path);
 
 /* Opens a file that exists. ENOENT; ELOOP: it is a symbolic link. Never waits,
  * not even for a writer of a FIFO; file_identify tells what was opened. */
@@ -48,6 +57,15 @@ int file_reserve(int descriptor, uint64_t size_bytes);
  * children share it, and it ends when the last of them closed it. Never waits;
  * EWOULDBLOCK: another open file has it. */
 int file_lock(int descriptor);
+
+/* Takes the record lock of fcntl(2) on the whole file, which belongs to this process: no child inherits it, and it ends
+ * with the process, or as soon as the process closes *any* descriptor of the file. Never waits; EWOULDBLOCK: another
+ * process has it. */
+int file_record_lock(int descriptor);
+
+/* Whether another process has the record lock. *holder (may be NULL) is its pid, 0 where this process cannot see it: in a
+ * container of its own. */
+bool file_is_record_locked(int descriptor, pid_t *holder);
 
 /* Reads from the file's position until size bytes are there or the file ends;
  * *read_bytes tells how many. EAGAIN: a descriptor that does not wait had no more. */

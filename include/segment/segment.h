@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "platform/contract.h"
+#include "platform/file.h"
 #include "platform/robust_mutex.h"
 #include "platform/siphash.h"
 #include "platform/status.h"
@@ -36,10 +37,13 @@
 #define SEGMENT_NAME_BYTES_MAX 64u /* the server takes names of up to 60, which leaves room for "~new" */
 #define SEGMENT_PATH_BYTES_MAX 256u
 #define SEGMENT_DIRECTORY "/dev/shm" /* where POSIX shared memory lives on Linux */
-#define SEGMENT_REASON_BYTES 512u
+#define SEGMENT_REASON_BYTES 1024u
 #define SEGMENT_SLOT_BLOCKS_MAX (CHUNK_BYTES / 16)
 /* Chains of key locks, a power of two. Small segments of tests have few locks, and a rebuild to be stepped through. */
 #define SEGMENT_KEY_LOCK_BUCKETS (CHUNK_BYTES >= 16384 ? 4096u : 64u)
+
+/* In is_clean: a copy of another segment into another size that has not taken that one's place yet. */
+#define SEGMENT_IS_COPY 2u
 
 enum chunk_kind {
     CHUNK_FREE,
@@ -74,8 +78,8 @@ struct segment_header {
     uint64_t chunks_offset;
     uint32_t format_version;
     uint32_t chunk_count;
-    uint32_t master_pid; /* who made it or took it over last; decides whose leftovers may be ended */
-    _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since */
+    uint32_t master_pid; /* who made it or took it over last */
+    _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since; or SEGMENT_IS_COPY */
     unsigned char hash_key[SIPHASH_KEY_BYTES];
     /* Key locks held or waited for, beside what every command reads anyway. See recipe K in src/transaction/README.md. */
     _Atomic uint32_t key_lock_count;
@@ -114,6 +118,14 @@ struct size_classes {
     uint8_t class_of_units[CHUNK_BYTES / REFERENCE_UNIT_BYTES + 1];
 };
 
+/* The names of the segment's file; see src/segment/names.h. Empty: anonymous. */
+struct segment_names {
+    char directory[SEGMENT_PATH_BYTES_MAX];
+    char path[SEGMENT_PATH_BYTES_MAX];
+    char keep[SEGMENT_PATH_BYTES_MAX];
+    char passing[SEGMENT_PATH_BYTES_MAX];
+};
+
 /* A process's private handle on the mapped segment; inherited by fork. Its
  * fields are for the inline functions of this layer and of the table. */
 struct segment {
@@ -131,7 +143,8 @@ struct segment {
     unsigned slot_blocks_reserved; /* so many blocks of slots have their chunk, put to use or not; see process_table_reserve */
     unsigned char *scratch; /* private and untouched until a rebuild: one byte per unit */
     int descriptor;         /* -1: anonymous */
-    char path[SEGMENT_PATH_BYTES_MAX]; /* empty: anonymous */
+    struct segment_names names;
+    int guard; /* an empty file that has the second name while the segment has none at all; -1: there is none */
     char huge_pages[64]; /* what was had, for people; empty: the segment is not this process's own */
     struct size_classes classes;
 };
@@ -141,18 +154,31 @@ struct segment_options {
     const char *directory; /* a mounted tmpfs or hugetlbfs; NULL: SEGMENT_DIRECTORY */
     size_t bytes;          /* rounded down to chunks; a hard limit for everything inside */
     bool is_fresh;         /* an existing segment that no living server has is discarded */
+    bool may_be_on_disk;   /* directory may be of a file system that does not live in memory */
+    bool is_replacement;   /* a new segment that gets no name before segment_replace */
 };
 
-/* Makes a segment, the file hauskv-NAME of the directory, and maps it. root_bytes is the size of the upper layer's area,
- * zeroed; fingerprint is mixed with this layer's own. Only the master (or a test) calls it. The segment is owned
- * (flock) by the descriptor, which children inherit; so while one of them lives, no other server gets it. Returns
- *   STATUS_DENIED         a segment of that name is in use, is somebody else's, or exists and is_fresh was not said
+/* Makes a segment and maps it: root_bytes is the size of the upper layer's area, zeroed; fingerprint is mixed with this
+ * layer's own. Only the master (or a test) calls it. The file is locked before it has a name: by a record lock of this
+ * process, which says that a master lives, and by a flock of the descriptor, which children inherit, and which says that
+ * somebody is inside. So it is nobody else's before and after segment_publish. The process opens the file no second time:
+ * closing that would end the record lock. Returns
+ *   STATUS_DENIED         a segment of that name is in use, is somebody else's, or exists and is_fresh was not said; or the
+ *                         directory is on a disk
  *   STATUS_OUT_OF_MEMORY  the system cannot give so much shared memory now
  *   STATUS_TOO_LARGE      bytes out of range: too small for the root and a few chunks, or over 64 GiB; or the name is too long
  *   STATUS_INTERNAL       the system refused otherwise
  * and in all these cases a sentence in reason. */
 enum status segment_create(const struct segment_options *options, size_t root_bytes, uint64_t fingerprint,
                            struct segment **result, char reason[SEGMENT_REASON_BYTES]);
+
+/* The new segment is whole: it is the file hauskv-NAME from now on. Before, a start that dies leaves nothing that anybody
+ * takes for data. An anonymous one has always been whole. STATUS_DENIED: something has the name meanwhile. */
+enum status segment_publish(struct segment *segment, char reason[SEGMENT_REASON_BYTES]);
+
+/* The new segment, made with is_replacement, takes the place of an owned one of the same name and directory; whatever dies in
+ * between, the next start finds one of the two. old keeps its locks until it is detached. STATUS_INTERNAL: it did not. */
+enum status segment_replace(struct segment *segment, const struct segment *old, char reason[SEGMENT_REASON_BYTES]);
 
 enum segment_access {
     SEGMENT_TAKE_OVER,  /* for a new master: exclusive, refused while a living server has it */
@@ -161,10 +187,17 @@ enum segment_access {
 };
 
 /* Maps an existing segment. Nothing in it is trusted but what is checked here: the file's owner and mode, magic, format
- * version, fingerprint and sizes. Returns STATUS_NOT_FOUND (no such segment), STATUS_DENIED (in use, or not one of this
- * build and user), STATUS_OUT_OF_MEMORY, STATUS_INTERNAL, with a sentence in reason; the segment is kept in any case. */
+ * version, fingerprint and sizes. Returns STATUS_NOT_FOUND (no such segment, or one that was never finished, which a
+ * take-over removes), STATUS_DENIED (in use, or not one of this build and user), STATUS_OUT_OF_MEMORY, STATUS_INTERNAL, with a
+ * sentence in reason; the segment is kept in any case. A take-over has both locks and both names then; see
+ * src/transaction/README.md, recipe W. */
 enum status segment_attach(const struct segment_options *options, enum segment_access access, uint64_t fingerprint,
                            struct segment **result, char reason[SEGMENT_REASON_BYTES]);
+
+/* Opens the file of the segment of that name, behind hauskv-NAME, or behind the second name where there is no hauskv-NAME, to
+ * look at it. Nothing is checked. 0 or the number of the error; ENOENT: there is none; ENAMETOOLONG. Not for a process that
+ * owns the segment: closing the file would end its record lock. */
+int segment_file_open(const struct segment_options *options, enum file_access access, int *descriptor);
 
 /* Whether there is a segment of that name that segment_attach refuses only because a build with another layout made it;
  * tells that one's format version. Not for a process that owns the segment. */
@@ -172,7 +205,7 @@ bool segment_is_of_another_layout(const struct segment_options *options, uint64_
                                   uint32_t *format_version);
 
 /* Owns a segment like SEGMENT_TAKE_OVER, whatever is in it: nothing of that is looked at or mapped. The handle has its
- * descriptor and its path only; segment_disown gives it up. For who copies it into a segment of this build. Outcomes as
+ * descriptor and its names only; segment_disown gives it up. For who copies it into a segment of this build. Outcomes as
  * segment_attach. Only a new master calls it. */
 enum status segment_own(const struct segment_options *options, struct segment **result,
                         char reason[SEGMENT_REASON_BYTES]);
@@ -184,13 +217,31 @@ size_t segment_bytes_for(size_t bytes, size_t root_bytes);
 /* The master's pid in the header is the caller's from now on. */
 void segment_take_over(struct segment *segment);
 
-/* Whether a living server has the segment of that name; it need not be one of this build. */
+/* Whether a living server has the segment of that name; it need not be one of this build. For a process that owns none: of
+ * its own segment it would end the record lock. */
 bool segment_is_in_use(const struct segment_options *options);
 
-/* Gives the segment another name, replacing what had it: atomic. errno, or 0. */
-int segment_rename(struct segment *segment, const char *name);
+enum segment_names_state {
+    SEGMENT_NAMES_KEPT,
+    SEGMENT_NAMES_RESTORED, /* hauskv-NAME had been removed, and leads to the segment again */
+    SEGMENT_NAMES_TAKEN,    /* hauskv-NAME leads to another file; the segment has another name still */
+    SEGMENT_NAMES_LOST      /* the segment has no name at all, and Linux gives it none again */
+};
 
-/* Removes a segment by its name, whatever it is; nothing if there is none. */
+/* Looks where the names lead, and restores what can be: a name that is free. Where the segment has lost all of them, an empty
+ * file that is owned like a segment gets the second name, so that no other server begins beside this one. The master, any
+ * time. */
+enum segment_names_state segment_names_look(struct segment *segment);
+
+/* The last act of a server that leaves its data: what it does about the names. All others are gone.
+ *   KEPT      hauskv-NAME leads to the segment; the second name is removed
+ *   RESTORED  hauskv-NAME leads to a copy in a new file, for the segment had lost both names; it is of no use any more
+ *   TAKEN     hauskv-NAME leads to another file; the data are behind the second name, or one that somebody gave the file
+ *   LOST      the data go with this process: there is no memory for the copy, or both names are another's
+ * No more memory is needed for the copy than 2 MiB, or one page of the directory. */
+enum segment_names_state segment_names_leave(struct segment *segment);
+
+/* Removes a segment by its names, whatever they lead to; nothing if there is none. */
 void segment_discard(const struct segment_options *options);
 
 /* Unmaps and frees the handle; the shared memory stays for others. Any process. */
@@ -201,7 +252,9 @@ void segment_detach(struct segment *segment);
  * segment mapped shared. */
 void segment_let_pages_go(const struct segment *segment);
 
-/* Removes the name, so that the memory goes with its last process. The master. */
+/* Removes the names where they lead to this very file, so that the memory goes with its last process. The master. (Another
+ * process that replaces a name between the look and the removal keeps to no protocol: while this one lives, none of ours
+ * does.) */
 void segment_unlink(const struct segment *segment);
 
 /* Header and chunk owners make sense. Needs nobody else inside. */

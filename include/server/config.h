@@ -114,6 +114,7 @@ struct server_config {
     char name[CONFIG_NAME_BYTES]; /* of the segment: letters, digits and ._- */
     size_t memory_bytes;          /* if CONFIG_MEMORY is defaulted, less will do where the system has not so much */
     char segment_directory[CONFIG_DIRECTORY_BYTES]; /* absolute; empty: POSIX shared memory */
+    bool segment_may_be_on_disk;
     bool is_fresh;
     bool is_discard;                        /* after a clean end */
     char load_path[CONFIG_FILE_PATH_BYTES]; /* a dump to load; empty: none */

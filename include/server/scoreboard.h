@@ -54,6 +54,7 @@ struct scoreboard_common {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t last_connection; /* the number of the last one that was accepted */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t heartbeat;       /* the housekeeper's progress (progress.h), in each round too */
     _Atomic uint64_t no_place_said_ms; /* when a worker last complained that the store has none (clock_monotonic_ms) */
+    _Atomic uint32_t segment_names; /* an enum segment_names_state: the master's last look */
     _Atomic int32_t kill_wish; /* a worker that was stopped, whom the housekeeper wants the master to kill; 0: none */
     _Atomic uint64_t spin_wish; /* one that spins (spinning.h); 0: none */
     /* Like the seats below, for control connections. */

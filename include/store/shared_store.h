@@ -4,12 +4,13 @@
 
 #include <sys/types.h>
 
+#include "segment/segment.h"
 #include "store/store.h"
 
 struct engine;
 struct process_slot;
 
-#define SHARED_STORE_REASON_BYTES 512u
+#define SHARED_STORE_REASON_BYTES 1024u
 
 struct shared_store_options {
     const char *name;      /* of the shared-memory object, without slash; NULL: anonymous, inherited by fork */
@@ -18,6 +19,8 @@ struct shared_store_options {
     unsigned shard_count;  /* 0: by size; a power of two up to 64 otherwise */
     bool is_fresh;         /* an existing object that no living server has is discarded */
     const unsigned char *hash_key; /* for a copy, whose cursors of SCAN are then those of the original; NULL: a random one */
+    bool may_be_on_disk;   /* directory need not live in memory */
+    bool is_replacement;   /* for shared_store_create: it gets no name before shared_store_replace */
     unsigned lock_timeout_ms; /* how long anybody waits for a key that a LOCKING transaction has; 0: for ever */
     size_t reads_bytes_max;   /* private memory of each session for what its transactions have read; 0: 512 MiB for each */
     /* From that age on a transaction's snapshot is ended where it holds back memory that somebody needs; 0: never. Needs
@@ -59,8 +62,9 @@ enum status shared_store_attach(const struct shared_store_options *options, bool
  * tells its format version. */
 bool shared_store_is_of_another_layout(const struct shared_store_options *options, uint32_t *format_version);
 
-/* Gives a store that was made under another name this one, replacing what had it: atomic. errno, or 0. A new master. */
-int shared_store_rename(struct store *store, const char *name);
+/* The store, made with is_replacement, takes the names of a segment that this process owns (segment_own, of the same name and
+ * directory), in one step for every other process. STATUS_INTERNAL: it did not; see shared_store_reason. A new master. */
+enum status shared_store_replace(struct store *store, const struct segment *old);
 
 /* Notes that the server ended in order; its last act, when no other process is left. */
 void shared_store_mark_clean(struct store *store);
@@ -70,8 +74,13 @@ const char *shared_store_reason(void);
 
 /* Unmaps and frees; sessions must be closed. Others keep theirs. */
 void shared_store_destroy(struct store *store);
-/* Removes the name of a named store. */
+/* Removes the names of a named store where they lead to it. */
 void shared_store_unlink(struct store *store);
+
+/* Where the names of the store's file lead, and what is done about it; see segment_names_look and segment_names_leave. The
+ * master: while it serves, and as its last act. */
+enum segment_names_state shared_store_names_look(struct store *store);
+enum segment_names_state shared_store_names_leave(struct store *store);
 
 /* A key's place in the order of SCAN, and the number of parts whose membership a SCAN or COUNT watches: the top bits of
  * the hash name the part. */

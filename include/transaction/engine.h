@@ -25,7 +25,9 @@ struct engine_options {
     const char *directory; /* NULL: SEGMENT_DIRECTORY */
     size_t bytes;          /* hard limit of everything that clients make it hold */
     unsigned shard_count;  /* 0: by size; else a power of two up to SHARD_COUNT_MAX */
-    bool is_fresh;         /* see segment_options */
+    bool is_fresh;         /* this and the next two: see segment_options */
+    bool may_be_on_disk;
+    bool is_replacement;
     const unsigned char *hash_key; /* SIPHASH_KEY_BYTES, for a copy: the keys' order, and with it cursors of SCAN, are as in the
                                     * original, whatever the number of shards. NULL: a random one */
     unsigned lock_timeout_ms; /* how long a command waits for a key of a LOCKING transaction; 0: for ever */

@@ -10,8 +10,6 @@
 #include "platform/file.h"
 #include "segment/segment.h"
 
-#define NEW_NAME_BYTES (SEGMENT_NAME_BYTES_MAX + 8u)
-
 static char last_reason[SEGMENT_REASON_BYTES];
 
 struct copy {
@@ -96,18 +94,14 @@ static enum status store_fill(struct store *store, const struct format_4 *segmen
     return copy.status;
 }
 
-/* Fills a new store under a name that no server has, and then gives it that of the old one. */
-static enum status store_make(const struct shared_store_options *options, const struct format_4 *segment, uint64_t pairs,
-                              struct store **result)
+/* Fills a new store that has no name yet, and then gives it those of the old one. */
+static enum status store_make(const struct shared_store_options *options, const struct segment *old,
+                              const struct format_4 *segment, uint64_t pairs, struct store **result)
 {
     struct shared_store_options new_options = *options;
-    char name[NEW_NAME_BYTES];
     enum status status;
-    int error = 0;
 
-    (void)snprintf(name, sizeof name, "%s~new", options->name);
-    new_options.name = name;
-    new_options.is_fresh = true; /* what a death at this point left behind */
+    new_options.is_replacement = true;
     new_options.hash_key = segment->hash_key; /* who scans goes on where it was */
     if (new_options.bytes == 0)
         new_options.bytes = segment->segment_bytes;
@@ -115,20 +109,18 @@ static enum status store_make(const struct shared_store_options *options, const 
     if (status != STATUS_OK)
         return refuse(status, shared_store_reason());
     status = store_fill(*result, segment, pairs);
-    if (status == STATUS_OK)
-        error = shared_store_rename(*result, options->name);
-    if (status == STATUS_OK && error == 0)
+    if (status == STATUS_OK && shared_store_replace(*result, old) == STATUS_OK)
         return STATUS_OK;
     shared_store_unlink(*result);
     shared_store_destroy(*result);
-    if (error != 0)
-        return refuse(STATUS_INTERNAL, strerror(error));
+    if (status == STATUS_OK)
+        return refuse(STATUS_INTERNAL, shared_store_reason());
     return refuse(status, status == STATUS_OUT_OF_MEMORY ? "the data of the segment does not fit the memory given"
                                                          : "the segment cannot be copied");
 }
 
-static enum status bytes_convert(const struct shared_store_options *options, struct bytes bytes, struct store **result,
-                                 struct shared_store_restart *restart)
+static enum status bytes_convert(const struct shared_store_options *options, const struct segment *old, struct bytes bytes,
+                                 struct store **result, struct shared_store_restart *restart)
 {
     struct format_4 segment;
     struct copy look = {.segment = &segment};
@@ -144,7 +136,7 @@ static enum status bytes_convert(const struct shared_store_options *options, str
                                      "(--inspect NAME --dump saves what can be read, --fresh discards it)");
     restart->was_converted = true;
     restart->keys = found.pairs;
-    return store_make(options, &segment, found.pairs, result);
+    return store_make(options, old, &segment, found.pairs, result);
 }
 
 static enum status file_convert(const struct shared_store_options *options, const struct segment *old,
@@ -157,7 +149,7 @@ static enum status file_convert(const struct shared_store_options *options, cons
 
     if (bytes == MAP_FAILED)
         return refuse(STATUS_INTERNAL, "cannot map the segment");
-    status = bytes_convert(options, bytes_from(bytes, (size_t)size), result, restart);
+    status = bytes_convert(options, old, bytes_from(bytes, (size_t)size), result, restart);
     (void)munmap(bytes, (size_t)size);
     return status;
 }
@@ -165,7 +157,11 @@ static enum status file_convert(const struct shared_store_options *options, cons
 enum status conversion_restore(const struct shared_store_options *options, struct store **result,
                                struct shared_store_restart *restart)
 {
-    const struct segment_options segment_options = {.name = options->name, .directory = options->directory};
+    const struct segment_options segment_options = {
+        .name = options->name,
+        .directory = options->directory,
+        .may_be_on_disk = options->may_be_on_disk,
+    };
     uint32_t version = 0;
     struct segment *old = NULL;
     enum status status;

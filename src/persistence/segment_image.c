@@ -44,15 +44,14 @@ static enum status map(struct segment_image *image, char reason[SEGMENT_IMAGE_RE
 enum status segment_image_open(const char *directory, const char *name, struct segment_image *image,
                                char reason[SEGMENT_IMAGE_REASON_BYTES])
 {
-    char path[SEGMENT_PATH_BYTES_MAX];
-    int length = snprintf(path, sizeof path, "%s/hauskv-%s", directory == NULL ? SEGMENT_DIRECTORY : directory, name);
+    const struct segment_options options = {.name = name, .directory = directory};
     enum status status;
     int error;
 
     *image = (struct segment_image){.descriptor = -1};
-    if (length < 0 || (size_t)length >= sizeof path)
+    error = segment_file_open(&options, FILE_READ, &image->descriptor);
+    if (error == ENAMETOOLONG)
         return refuse(reason, STATUS_DENIED, "the segment's path is too long", 0);
-    error = file_open(path, FILE_READ, &image->descriptor);
     if (error == ENOENT)
         return refuse(reason, STATUS_NOT_FOUND, "there is no segment of that name", 0);
     if (error != 0)

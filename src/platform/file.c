@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,15 +12,20 @@
 
 static int open_path(const char *path, int flags, mode_t permissions, int *descriptor);
 
+static int permit(int descriptor, mode_t permissions)
+{
+    return fchmod(descriptor, permissions) == 0 ? 0 : errno;
+}
+
 int file_create(const char *path, mode_t permissions, int *descriptor)
 {
     int created = -1;
-    int error = open_path(path, O_RDWR | O_CREAT | O_EXCL, permissions, &created);
+    int error = open_path(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, permissions, &created);
 
     if (error != 0)
         return error;
-    if (fchmod(created, permissions) != 0) {
-        error = errno;
+    error = permit(created, permissions);
+    if (error != 0) {
         (void)unlink(path);
         (void)file_close(&created);
         return error;
@@ -28,9 +34,33 @@ int file_create(const char *path, mode_t permissions, int *descriptor)
     return 0;
 }
 
+int file_create_nameless(const char *directory, mode_t permissions, int *descriptor)
+{
+    int created = -1;
+    int error = open_path(directory, O_RDWR | O_TMPFILE, permissions, &created);
+
+    if (error != 0)
+        return error;
+    error = permit(created, permissions);
+    if (error != 0) {
+        (void)file_close(&created);
+        return error;
+    }
+    *descriptor = created;
+    return 0;
+}
+
+int file_link(int descriptor, const char *path)
+{
+    char self[32];
+
+    (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", descriptor);
+    return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
 int file_open(const char *path, enum file_access access, int *descriptor)
 {
-    return open_path(path, (access == FILE_READ ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0, descriptor);
+    return open_path(path, (access == FILE_READ ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOFOLLOW, 0, descriptor);
 }
 
 int file_identify(int descriptor, struct file_identity *identity)
@@ -45,6 +75,7 @@ int file_identify(int descriptor, struct file_identity *identity)
         .owner = status.st_uid,
         .permissions = status.st_mode & 07777,
         .is_regular = S_ISREG(status.st_mode),
+        .links = (unsigned)status.st_nlink,
     };
     return 0;
 }
@@ -78,6 +109,26 @@ int file_reserve(int descriptor, uint64_t size_bytes)
 int file_lock(int descriptor)
 {
     return flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+}
+
+int file_record_lock(int descriptor)
+{
+    const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fcntl(descriptor, F_SETLK, &whole) == 0)
+        return 0;
+    return errno == EACCES || errno == EAGAIN ? EWOULDBLOCK : errno;
+}
+
+bool file_is_record_locked(int descriptor, pid_t *holder)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fcntl(descriptor, F_GETLK, &whole) != 0 || whole.l_type == F_UNLCK)
+        return false;
+    if (holder != NULL)
+        *holder = whole.l_pid > 0 ? whole.l_pid : 0;
+    return true;
 }
 
 int file_read(int descriptor, void *buffer, size_t size, size_t *read_bytes)
@@ -129,7 +180,7 @@ static int open_path(const char *path, int flags, mode_t permissions, int *descr
     int opened;
 
     do {
-        opened = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, permissions);
+        opened = open(path, flags | O_CLOEXEC | O_NOCTTY, permissions);
     } while (opened == -1 && errno == EINTR);
     if (opened == -1)
         return errno;

@@ -2,100 +2,27 @@
 #include "segment/segment.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "platform/clock.h"
-#include "platform/file.h"
+#include "header.h"
 #include "huge_pages.h"
-#include "leftovers.h"
+#include "ownership.h"
+#include "platform/file.h"
 #include "segment/allocator.h"
 #include "segment/process_table.h"
 
-#define SEGMENT_MAGIC 0x31766b7375616825u /* "%hauskv1", little endian */
-#define CHUNK_COUNT_MIN 4u
 /* A commit word is a time and a bit. No clock comes there by counting commits. */
 #define CLOCK_MAX (UINT64_MAX >> 2)
-#define LEFTOVERS_WAIT_MS 2000u
-#define LEFTOVERS_POLL_US 20000u
 
 _Static_assert(sizeof(((struct segment *)NULL)->huge_pages) == HUGE_PAGES_TEXT_BYTES, "what was had fits");
-
-struct segment_layout {
-    size_t root_offset;
-    size_t owners_offset;
-    size_t infos_offset;
-    size_t chunks_offset;
-    size_t bytes; /* the chunks included */
-    uint32_t chunk_count;
-};
 
 static size_t round_up(size_t value, size_t unit)
 {
     return (value + unit - 1) / unit * unit;
-}
-
-static struct segment_layout layout_of(uint32_t chunk_count, size_t root_bytes)
-{
-    struct segment_layout layout = {.chunk_count = chunk_count};
-    size_t infos_bytes = ((size_t)chunk_count + 1) * sizeof(struct chunk_info);
-
-    layout.root_offset = round_up(sizeof(struct segment_header), 64);
-    layout.owners_offset = layout.root_offset + round_up(root_bytes, 64);
-    layout.infos_offset = layout.owners_offset + round_up(((size_t)chunk_count + 1) * sizeof(uint32_t), 64);
-    layout.chunks_offset = round_up(layout.infos_offset + infos_bytes, CHUNK_BYTES);
-    layout.bytes = layout.chunks_offset + (size_t)chunk_count * CHUNK_BYTES;
-    return layout;
-}
-
-/* As many chunks as fit behind the header, the root and the arrays about them. */
-static bool layout_compute(size_t bytes, size_t root_bytes, struct segment_layout *layout)
-{
-    uint32_t chunk_count = (uint32_t)(bytes / CHUNK_BYTES);
-
-    if (bytes > SEGMENT_BYTES_MAX || root_bytes > bytes)
-        return false;
-    while (chunk_count >= CHUNK_COUNT_MIN && layout_of(chunk_count, root_bytes).bytes > bytes) {
-        size_t excess = layout_of(chunk_count, root_bytes).bytes - bytes;
-        uint32_t chunks_over = (uint32_t)(excess / (CHUNK_BYTES + sizeof(uint32_t) + sizeof(struct chunk_info)));
-
-        chunk_count -= chunks_over > 0 ? chunks_over : 1;
-    }
-    *layout = layout_of(chunk_count, root_bytes);
-    return chunk_count >= CHUNK_COUNT_MIN;
-}
-
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
-    return hash ^ hash >> 29;
-}
-
-/* Two builds that lay out shared memory differently must not meet in one segment. */
-static uint64_t fingerprint_compute(uint64_t upper_layers)
-{
-    const uint64_t parts[] = {
-        upper_layers,
-        CHUNK_BYTES,
-        sizeof(struct segment_header),
-        sizeof(struct chunk_info),
-        sizeof(struct process_slot),
-        sizeof(struct key_lock),
-        sizeof(struct robust_mutex),
-        _Alignof(struct robust_mutex),
-        offsetof(struct process_slot, commit),
-        REFERENCE_UNIT_BYTES,
-    };
-    uint64_t hash = SEGMENT_FORMAT_VERSION;
-
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        hash = mix(hash, parts[i]);
-    return hash;
 }
 
 static void header_init(struct segment *segment, const struct segment_layout *layout, size_t root_bytes,
@@ -121,7 +48,7 @@ static void header_init(struct segment *segment, const struct segment_layout *la
     atomic_store(&header->clock, 1);
     atomic_store(&header->horizon, 0);
     atomic_store(&header->horizon_due, 1);
-    header->magic = SEGMENT_MAGIC; /* last: a half-born segment has none */
+    /* No magic: see segment_publish. */
 }
 
 static void handle_init(struct segment *segment, const struct segment_layout *layout)
@@ -136,154 +63,116 @@ static void handle_init(struct segment *segment, const struct segment_layout *la
     size_classes_init(&segment->classes);
 }
 
-static enum status refuse(char reason[SEGMENT_REASON_BYTES], enum status status, const char *sentence, int error)
+/* --- birth --- */
+
+/* What an earlier server left under the names, if that is wanted and nobody uses it. */
+static enum status discard_existing(const struct segment_names *names, bool is_fresh, char reason[SEGMENT_REASON_BYTES])
 {
-    if (error != 0)
-        (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s: %s", sentence, strerror(error));
-    else
-        (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s", sentence);
-    return status;
-}
-
-/* Whom the header of an existing object names; 0 if it is none of ours. */
-static uint32_t object_master(int descriptor)
-{
-    struct segment_header header;
-    size_t size = 0;
-
-    if (file_read(descriptor, &header, sizeof(header), &size) != 0 || size < sizeof(header) ||
-        header.magic != SEGMENT_MAGIC)
-        return 0;
-    return header.master_pid;
-}
-
-static int lock_within(int descriptor, uint64_t wait_ms)
-{
-    uint64_t end_ms = clock_monotonic_ms() + wait_ms;
-    int error = file_lock(descriptor);
-
-    while (error == EWOULDBLOCK && clock_monotonic_ms() < end_ms) {
-        (void)usleep(LEFTOVERS_POLL_US);
-        error = file_lock(descriptor);
-    }
-    return error;
-}
-
-/* The processes of a server that just died hold its segment until they noticed: they get a moment. What is left then
- * cannot notice any more (it was stopped), and is ended. */
-static int object_lock(int descriptor, uint32_t master)
-{
-    bool master_is_dead = master != 0 && kill((pid_t)master, 0) != 0 && errno == ESRCH;
-    int error = lock_within(descriptor, master_is_dead ? LEFTOVERS_WAIT_MS : 0);
-
-    if (error == EWOULDBLOCK && master_is_dead && leftovers_end(descriptor) > 0)
-        error = lock_within(descriptor, LEFTOVERS_WAIT_MS);
-    return error;
-}
-
-/* Only a regular file of ours that nobody else can open. */
-static enum status object_check(int descriptor, char reason[SEGMENT_REASON_BYTES])
-{
-    struct file_identity identity;
-    int error = file_identify(descriptor, &identity);
-
-    if (error != 0)
-        return refuse(reason, STATUS_INTERNAL, "cannot look at the segment's file", error);
-    if (!identity.is_regular || identity.owner != geteuid())
-        return refuse(reason, STATUS_DENIED, "the segment's file belongs to another user or is no file", 0);
-    if (identity.permissions != 0600)
-        return refuse(reason, STATUS_DENIED, "the segment's file has another mode than 0600", 0);
-    return STATUS_OK;
-}
-
-/* Whether the path still leads to what was opened: another master may have replaced it before we had its lock. */
-static bool object_is_current(const struct segment *segment, int descriptor)
-{
-    struct file_identity ours;
-    struct stat current;
-
-    return file_identify(descriptor, &ours) == 0 && lstat(segment->path, &current) == 0 &&
-           current.st_dev == ours.device && current.st_ino == ours.inode;
-}
-
-static enum status object_own(const struct segment *segment, int descriptor, char reason[SEGMENT_REASON_BYTES])
-{
-    uint32_t master = object_master(descriptor);
-    int error = object_lock(descriptor, master);
-
-    if (error == 0 && !object_is_current(segment, descriptor))
-        return refuse(reason, STATUS_DENIED, "another server has just replaced the segment", 0);
-    if (error == EWOULDBLOCK) {
-        (void)snprintf(reason, SEGMENT_REASON_BYTES, "%s is in use by the server with pid %u", segment->path, master);
-        return STATUS_DENIED;
-    }
-    return error == 0 ? STATUS_OK : refuse(reason, STATUS_INTERNAL, "cannot lock the segment", error);
-}
-
-/* Removes an existing object, if that was asked for and nobody uses it. */
-static enum status object_discard(const struct segment *segment, bool is_fresh, char reason[SEGMENT_REASON_BYTES])
-{
-    enum status status;
-    int descriptor;
-    int error = file_open(segment->path, FILE_READ_WRITE, &descriptor);
-
-    if (error != 0)
-        return refuse(reason, STATUS_DENIED, "a segment of that name exists and cannot be opened", error);
-    status = object_check(descriptor, reason);
-    if (status == STATUS_OK)
-        status = object_own(segment, descriptor, reason);
-    if (status == STATUS_OK && !is_fresh)
-        status = refuse(reason, STATUS_DENIED, "the segment of an earlier server exists; --fresh discards it", 0);
-    if (status == STATUS_OK && unlink(segment->path) != 0)
-        status = refuse(reason, STATUS_INTERNAL, "cannot remove the old segment", errno);
-    (void)file_close(&descriptor);
-    return status;
-}
-
-static enum status path_make(char path[SEGMENT_PATH_BYTES_MAX], const struct segment_options *options,
-                             char reason[SEGMENT_REASON_BYTES])
-{
-    const char *directory = options->directory == NULL ? SEGMENT_DIRECTORY : options->directory;
-    int length;
-
-    if (strlen(options->name) > SEGMENT_NAME_BYTES_MAX || strchr(options->name, '/') != NULL)
-        return refuse(reason, STATUS_TOO_LARGE, "the segment's name is too long or has a slash", 0);
-    length = snprintf(path, SEGMENT_PATH_BYTES_MAX, "%s/hauskv-%s", directory, options->name);
-    if (length < 0 || (size_t)length >= SEGMENT_PATH_BYTES_MAX)
-        return refuse(reason, STATUS_TOO_LARGE, "the segment's path is too long", 0);
-    return STATUS_OK;
-}
-
-static enum status object_create(struct segment *segment, const struct segment_options *options,
-                                 char reason[SEGMENT_REASON_BYTES])
-{
-    enum status status = path_make(segment->path, options, reason);
-    int error;
+    struct owned_files files;
+    enum status status = ownership_take(names, &files, reason);
+    int error = 0;
 
     if (status != STATUS_OK)
-        return status;
-    error = file_create(segment->path, 0600, &segment->descriptor);
-    if (error == EEXIST) {
-        status = object_discard(segment, options->is_fresh, reason);
-        if (status != STATUS_OK)
-            return status;
-        error = file_create(segment->path, 0600, &segment->descriptor);
-    }
+        return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    if (!is_fresh)
+        status = segment_refuse(reason, STATUS_DENIED, "the segment of an earlier server exists; --fresh discards it", 0);
+    else
+        error = name_remove(names->path, files.named);
+    if (is_fresh && error == 0)
+        error = name_remove(names->keep, files.kept >= 0 ? files.kept : files.named);
     if (error != 0)
-        return refuse(reason, error == EEXIST ? STATUS_DENIED : STATUS_INTERNAL, "cannot create the segment", error);
-    error = file_lock(segment->descriptor);
-    segment->mapped_bytes = round_up(segment->bytes, huge_pages_file_page_bytes(segment->descriptor));
-    if (error == 0) {
-        huge_pages_fill(segment->descriptor, segment->mapped_bytes);
-        error = file_reserve(segment->descriptor, segment->mapped_bytes);
+        status = segment_refuse(reason, STATUS_INTERNAL, "cannot remove the old segment", error);
+    if (status == STATUS_OK)
+        (void)unlink(names->passing);
+    ownership_drop(&files);
+    return status;
+}
+
+/* Of several starts that find no segment, one gets the second name. What is behind it has no magic yet: where its maker
+ * dies, the next one knows that it was never finished. */
+static enum status names_claim(const struct segment *segment, char reason[SEGMENT_REASON_BYTES])
+{
+    int error = file_link(segment->descriptor, segment->names.keep);
+
+    if (error == 0 && name_target_of(segment->names.path, segment->descriptor) != NAME_IS_FREE) {
+        (void)name_remove(segment->names.keep, segment->descriptor);
+        error = EEXIST;
     }
-    if (error == 0)
-        return STATUS_OK;
-    (void)unlink(segment->path);
-    (void)file_close(&segment->descriptor);
+    if (error == EEXIST)
+        return segment_refuse(reason, STATUS_DENIED, "another server is just taking the name", 0);
+    return error == 0 ? STATUS_OK : segment_refuse(reason, STATUS_INTERNAL, "cannot name the new segment", error);
+}
+
+static enum status file_fill(struct segment *segment, char reason[SEGMENT_REASON_BYTES])
+{
+    int error;
+
+    segment->mapped_bytes = round_up(segment->bytes, huge_pages_file_page_bytes(segment->descriptor));
+    huge_pages_fill(segment->descriptor, segment->mapped_bytes);
+    error = file_reserve(segment->descriptor, segment->mapped_bytes);
     if (error == ENOSPC || error == ENOMEM || error == EFBIG)
-        return refuse(reason, STATUS_OUT_OF_MEMORY, "the system has not so much shared memory", error);
-    return refuse(reason, STATUS_INTERNAL, "cannot reserve the segment", error);
+        return segment_refuse(reason, STATUS_OUT_OF_MEMORY, "the system has not so much shared memory", error);
+    return error == 0 ? STATUS_OK : segment_refuse(reason, STATUS_INTERNAL, "cannot reserve the segment", error);
+}
+
+/* The file, locked and of its full size. It has the second name only, or none where it is to replace another. */
+static enum status file_make(struct segment *segment, const struct segment_options *options,
+                             char reason[SEGMENT_REASON_BYTES])
+{
+    enum status status = names_make(&segment->names, options, reason);
+    int error;
+
+    if (status == STATUS_OK)
+        status = names_check_directory(&segment->names, options, reason);
+    if (status == STATUS_OK && !options->is_replacement)
+        status = discard_existing(&segment->names, options->is_fresh, reason);
+    if (status != STATUS_OK)
+        return status;
+    error = file_create_nameless(segment->names.directory, 0600, &segment->descriptor);
+    if (error != 0)
+        return segment_refuse(reason, STATUS_INTERNAL, "cannot create the segment", error);
+    status = ownership_begin(segment->descriptor, reason);
+    if (status == STATUS_OK && !options->is_replacement)
+        status = names_claim(segment, reason);
+    if (status == STATUS_OK)
+        status = file_fill(segment, reason);
+    if (status != STATUS_OK) {
+        segment_unlink(segment);
+        (void)file_close(&segment->descriptor);
+    }
+    return status;
+}
+
+enum status segment_publish(struct segment *segment, char reason[SEGMENT_REASON_BYTES])
+{
+    int error;
+
+    segment->header->magic = SEGMENT_MAGIC;
+    if (segment->descriptor < 0)
+        return STATUS_OK;
+    error = file_link(segment->descriptor, segment->names.path);
+    if (error == EEXIST)
+        return segment_refuse(reason, STATUS_DENIED, "something has just taken the segment's name", 0);
+    return error == 0 ? STATUS_OK : segment_refuse(reason, STATUS_INTERNAL, "cannot name the new segment", error);
+}
+
+enum status segment_replace(struct segment *segment, const struct segment *old, char reason[SEGMENT_REASON_BYTES])
+{
+    int error;
+
+    atomic_store(&segment->header->is_clean, SEGMENT_IS_COPY);
+    segment->header->magic = SEGMENT_MAGIC;
+    /* The second name first, and by replacing: so one of the two leads to one of the two files at every moment. */
+    error = name_replace(&segment->names, segment->names.keep, segment->descriptor);
+    if (error == 0)
+        error = name_replace(&segment->names, segment->names.path, segment->descriptor);
+    if (error == 0) {
+        atomic_store(&segment->header->is_clean, 0);
+        return STATUS_OK;
+    }
+    if (name_target_of(segment->names.keep, segment->descriptor) == NAME_IS_OURS)
+        (void)name_replace(&segment->names, segment->names.keep, old->descriptor);
+    return segment_refuse(reason, STATUS_INTERNAL, "cannot give the new segment the old one's name", error);
 }
 
 static enum status map(struct segment *segment, int sharing, char reason[SEGMENT_REASON_BYTES])
@@ -292,13 +181,13 @@ static enum status map(struct segment *segment, int sharing, char reason[SEGMENT
     void *scratch;
 
     if (base == MAP_FAILED)
-        return refuse(reason, STATUS_OUT_OF_MEMORY, "cannot map the segment", errno);
+        return segment_refuse(reason, STATUS_OUT_OF_MEMORY, "cannot map the segment", errno);
     /* One byte per unit, touched by a rebuild only, which must not need to ask for memory. */
     scratch = mmap(NULL, segment->bytes / REFERENCE_UNIT_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (scratch == MAP_FAILED) {
         munmap(base, segment->mapped_bytes);
-        return refuse(reason, STATUS_OUT_OF_MEMORY, "cannot map a rebuild's scratch memory", errno);
+        return segment_refuse(reason, STATUS_OUT_OF_MEMORY, "cannot map a rebuild's scratch memory", errno);
     }
     segment->base = base;
     segment->scratch = scratch;
@@ -314,14 +203,15 @@ enum status segment_create(const struct segment_options *options, size_t root_by
     enum status status;
 
     if (!layout_compute(options->bytes, root_bytes, &layout))
-        return refuse(reason, STATUS_TOO_LARGE, "the segment's size is out of range", 0);
+        return segment_refuse(reason, STATUS_TOO_LARGE, "the segment's size is out of range", 0);
     segment = calloc(1, sizeof(*segment));
     if (segment == NULL)
-        return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
+        return segment_refuse(reason, STATUS_INTERNAL, "no private memory", 0);
     segment->bytes = layout.bytes;
     segment->mapped_bytes = segment->bytes;
     segment->descriptor = -1;
-    status = options->name == NULL ? STATUS_OK : object_create(segment, options, reason);
+    segment->guard = -1;
+    status = options->name == NULL ? STATUS_OK : file_make(segment, options, reason);
     if (status != STATUS_OK)
         goto free_handle;
     status = map(segment, MAP_SHARED, reason);
@@ -329,6 +219,8 @@ enum status segment_create(const struct segment_options *options, size_t root_by
         goto close_object;
     handle_init(segment, &layout);
     header_init(segment, &layout, root_bytes, fingerprint);
+    if (options->name == NULL)
+        segment->header->magic = SEGMENT_MAGIC;
     huge_pages_describe(segment->descriptor, segment->base, segment->mapped_bytes, segment->huge_pages);
     *result = segment;
     return STATUS_OK;
@@ -341,63 +233,40 @@ free_handle:
     return status;
 }
 
-/* Whether a header that was read from a file of that size is one of this build. */
-static const char *header_foreign(const struct segment_header *header, uint64_t file_bytes, uint64_t fingerprint)
-{
-    struct segment_layout layout;
+/* --- what exists --- */
 
-    if (header->magic != SEGMENT_MAGIC)
-        return "the file is no segment (wrong magic)";
-    if (header->format_version != SEGMENT_FORMAT_VERSION)
-        return "the segment has another format version";
-    if (header->fingerprint != fingerprint_compute(fingerprint))
-        return "the segment was made by a build with another layout";
-    if (header->root_bytes > SEGMENT_BYTES_MAX || header->chunk_count > SEGMENT_BYTES_MAX / CHUNK_BYTES)
-        return "the segment's header is damaged";
-    layout = layout_of(header->chunk_count, header->root_bytes);
-    if (header->bytes != layout.bytes || header->bytes > file_bytes || header->root_offset != layout.root_offset ||
-        header->owners_offset != layout.owners_offset || header->infos_offset != layout.infos_offset ||
-        header->chunks_offset != layout.chunks_offset || header->chunk_count < CHUNK_COUNT_MIN)
-        return "the segment's header is damaged";
-    return NULL;
+/* For who looks and owns nothing. */
+static enum status file_open_to_look(const struct segment_names *names, int *descriptor,
+                                     char reason[SEGMENT_REASON_BYTES])
+{
+    int error = names_open(names, FILE_READ_WRITE, descriptor);
+
+    if (error == ENOENT)
+        return segment_refuse(reason, STATUS_NOT_FOUND, "there is no segment of that name", 0);
+    if (error != 0)
+        return segment_refuse(reason, STATUS_DENIED, "cannot open the segment", error);
+    return ownership_check(*descriptor, names->path, reason);
 }
 
-static enum status object_open(struct segment *segment, const struct segment_options *options,
+static enum status file_attach(struct segment *segment, const struct segment_options *options,
                                enum segment_access access, uint64_t fingerprint, char reason[SEGMENT_REASON_BYTES])
 {
-    struct segment_header header;
-    const char *foreign;
-    uint64_t file_bytes = 0;
-    size_t read_bytes = 0;
-    enum status status = path_make(segment->path, options, reason);
-    int error;
+    struct file_header found;
+    enum status status = names_make(&segment->names, options, reason);
 
-    if (status != STATUS_OK)
-        return status;
-    error = file_open(segment->path, FILE_READ_WRITE, &segment->descriptor);
-    if (error == ENOENT)
-        return refuse(reason, STATUS_NOT_FOUND, "there is no segment of that name", 0);
-    if (error != 0)
-        return refuse(reason, STATUS_DENIED, "cannot open the segment", error);
-    status = object_check(segment->descriptor, reason);
     if (status == STATUS_OK && access == SEGMENT_TAKE_OVER)
-        status = object_own(segment, segment->descriptor, reason);
+        status = names_check_directory(&segment->names, options, reason);
+    if (status == STATUS_OK)
+        status = access == SEGMENT_TAKE_OVER ? ownership_take_over(&segment->names, &segment->descriptor, reason)
+                                             : file_open_to_look(&segment->names, &segment->descriptor, reason);
     if (status != STATUS_OK)
         return status;
-    /* object_master may have read already: from the begin again. */
-    if (lseek(segment->descriptor, 0, SEEK_SET) != 0 ||
-        file_read(segment->descriptor, &header, sizeof(header), &read_bytes) != 0 || read_bytes < sizeof(header) ||
-        file_size(segment->descriptor, &file_bytes) != 0)
-        return refuse(reason, STATUS_DENIED, "the file is too short for a segment", 0);
-    if (access == SEGMENT_TAKE_OVER && header.magic == 0 && atomic_load(&header.clock) == 0) {
-        /* Its master died before it was born: nobody ever put anything into it. */
-        (void)unlink(segment->path);
-        return refuse(reason, STATUS_NOT_FOUND, "the segment was never finished", 0);
-    }
-    foreign = header_foreign(&header, file_bytes, fingerprint);
-    if (foreign != NULL)
-        return refuse(reason, STATUS_DENIED, foreign, 0);
-    segment->bytes = header.bytes;
+    if (!file_header_read(segment->descriptor, &found))
+        return segment_refuse(reason, STATUS_INTERNAL, "cannot read the segment", 0);
+    status = file_header_check(&found, fingerprint, reason);
+    if (status != STATUS_OK)
+        return status;
+    segment->bytes = found.header.bytes;
     segment->mapped_bytes = round_up(segment->bytes, huge_pages_file_page_bytes(segment->descriptor));
     return STATUS_OK;
 }
@@ -412,12 +281,15 @@ enum status segment_attach(const struct segment_options *options, enum segment_a
 
     REQUIRE(options->name != NULL);
     if (segment == NULL)
-        return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
+        return segment_refuse(reason, STATUS_INTERNAL, "no private memory", 0);
     segment->descriptor = -1;
-    status = object_open(segment, options, access, fingerprint, reason);
+    segment->guard = -1;
+    status = file_attach(segment, options, access, fingerprint, reason);
     if (status == STATUS_OK)
         status = map(segment, access == SEGMENT_TAKE_OVER ? MAP_SHARED : MAP_PRIVATE, reason);
     if (status != STATUS_OK) {
+        if (access == SEGMENT_TAKE_OVER && segment->descriptor >= 0)
+            (void)segment_names_leave(segment);
         (void)file_close(&segment->descriptor);
         free(segment);
         return status;
@@ -431,42 +303,22 @@ enum status segment_attach(const struct segment_options *options, enum segment_a
     return STATUS_OK;
 }
 
-bool segment_is_of_another_layout(const struct segment_options *options, uint64_t fingerprint, uint32_t *format_version)
-{
-    char path[SEGMENT_PATH_BYTES_MAX];
-    char reason[SEGMENT_REASON_BYTES];
-    struct segment_header header;
-    size_t size = 0;
-    int descriptor = -1;
-    bool is_read = path_make(path, options, reason) == STATUS_OK && file_open(path, FILE_READ, &descriptor) == 0 &&
-                   file_read(descriptor, &header, sizeof(header), &size) == 0 && size == sizeof(header);
-
-    (void)file_close(&descriptor);
-    if (!is_read || header.magic != SEGMENT_MAGIC)
-        return false;
-    *format_version = header.format_version;
-    return header.format_version != SEGMENT_FORMAT_VERSION || header.fingerprint != fingerprint_compute(fingerprint);
-}
-
 enum status segment_own(const struct segment_options *options, struct segment **result, char reason[SEGMENT_REASON_BYTES])
 {
     struct segment *segment = calloc(1, sizeof(*segment));
     enum status status;
-    int error;
 
     if (segment == NULL)
-        return refuse(reason, STATUS_INTERNAL, "no private memory", 0);
+        return segment_refuse(reason, STATUS_INTERNAL, "no private memory", 0);
     segment->descriptor = -1;
-    status = path_make(segment->path, options, reason);
-    error = status == STATUS_OK ? file_open(segment->path, FILE_READ_WRITE, &segment->descriptor) : 0;
-    if (error != 0)
-        status = refuse(reason, error == ENOENT ? STATUS_NOT_FOUND : STATUS_DENIED, "cannot open the segment", error);
+    segment->guard = -1;
+    status = names_make(&segment->names, options, reason);
     if (status == STATUS_OK)
-        status = object_check(segment->descriptor, reason);
+        status = names_check_directory(&segment->names, options, reason);
     if (status == STATUS_OK)
-        status = object_own(segment, segment->descriptor, reason);
+        status = ownership_take_over(&segment->names, &segment->descriptor, reason);
     if (status != STATUS_OK) {
-        segment_disown(segment);
+        free(segment);
         return status;
     }
     *result = segment;
@@ -475,6 +327,8 @@ enum status segment_own(const struct segment_options *options, struct segment **
 
 void segment_disown(struct segment *segment)
 {
+    if (name_target_of(segment->names.path, segment->descriptor) == NAME_IS_OURS)
+        (void)name_remove(segment->names.keep, segment->descriptor);
     (void)file_close(&segment->descriptor);
     free(segment);
 }
@@ -491,56 +345,65 @@ void segment_take_over(struct segment *segment)
     segment->header->master_pid = (uint32_t)getpid();
 }
 
-bool segment_is_in_use(const struct segment_options *options)
+int segment_file_open(const struct segment_options *options, enum file_access access, int *descriptor)
 {
-    char path[SEGMENT_PATH_BYTES_MAX];
+    struct segment_names names;
     char reason[SEGMENT_REASON_BYTES];
-    int descriptor = -1;
-    bool is_in_use;
 
-    if (path_make(path, options, reason) != STATUS_OK || file_open(path, FILE_READ_WRITE, &descriptor) != 0)
-        return false;
-    is_in_use = file_lock(descriptor) == EWOULDBLOCK;
-    (void)file_close(&descriptor);
-    return is_in_use;
+    if (names_make(&names, options, reason) != STATUS_OK)
+        return ENAMETOOLONG;
+    return names_open(&names, access, descriptor);
 }
 
-int segment_rename(struct segment *segment, const char *name)
+bool segment_is_of_another_layout(const struct segment_options *options, uint64_t fingerprint, uint32_t *format_version)
 {
-    struct segment_options options = {.name = name};
-    char directory[SEGMENT_PATH_BYTES_MAX];
-    char path[SEGMENT_PATH_BYTES_MAX];
     char reason[SEGMENT_REASON_BYTES];
-    char *slash;
+    struct segment_names names;
+    struct file_header found;
+    int descriptor = -1;
+    bool is_read = names_make(&names, options, reason) == STATUS_OK &&
+                   file_open_to_look(&names, &descriptor, reason) == STATUS_OK && file_header_read(descriptor, &found);
 
-    (void)snprintf(directory, sizeof(directory), "%s", segment->path);
-    slash = strrchr(directory, '/');
-    REQUIRE(slash != NULL);
-    *slash = '\0';
-    options.directory = directory;
-    if (path_make(path, &options, reason) != STATUS_OK)
-        return ENAMETOOLONG;
-    if (rename(segment->path, path) != 0)
-        return errno;
-    memcpy(segment->path, path, sizeof(path));
-    return 0;
+    (void)file_close(&descriptor);
+    if (!is_read || found.header.magic != SEGMENT_MAGIC)
+        return false;
+    *format_version = found.header.format_version;
+    return found.header.format_version != SEGMENT_FORMAT_VERSION ||
+           found.header.fingerprint != fingerprint_compute(fingerprint);
+}
+
+bool segment_is_in_use(const struct segment_options *options)
+{
+    char reason[SEGMENT_REASON_BYTES];
+    struct segment_names names;
+    int descriptor = -1;
+    bool is_in_use = names_make(&names, options, reason) == STATUS_OK &&
+                     file_open_to_look(&names, &descriptor, reason) == STATUS_OK &&
+                     (file_is_record_locked(descriptor, NULL) || file_lock(descriptor) == EWOULDBLOCK);
+
+    (void)file_close(&descriptor);
+    return is_in_use;
 }
 
 void segment_detach(struct segment *segment)
 {
     munmap(segment->scratch, segment->bytes / REFERENCE_UNIT_BYTES);
     munmap(segment->base, segment->mapped_bytes);
+    (void)file_close(&segment->guard);
     (void)file_close(&segment->descriptor);
     free(segment);
 }
 
 void segment_discard(const struct segment_options *options)
 {
-    char path[SEGMENT_PATH_BYTES_MAX];
+    struct segment_names names;
     char reason[SEGMENT_REASON_BYTES];
 
-    if (path_make(path, options, reason) == STATUS_OK)
-        (void)unlink(path);
+    if (names_make(&names, options, reason) != STATUS_OK)
+        return;
+    (void)unlink(names.path);
+    (void)unlink(names.keep);
+    (void)unlink(names.passing);
 }
 
 void segment_let_pages_go(const struct segment *segment)
@@ -548,10 +411,15 @@ void segment_let_pages_go(const struct segment *segment)
     (void)madvise(segment->base, segment->mapped_bytes, MADV_DONTNEED); /* shared: nothing is lost */
 }
 
+/* The second name last: while it is there, a start that finds no other knows whose it is. */
 void segment_unlink(const struct segment *segment)
 {
-    if (segment->path[0] != '\0')
-        (void)unlink(segment->path);
+    if (segment->descriptor < 0)
+        return;
+    (void)name_remove(segment->names.path, segment->descriptor);
+    (void)name_remove(segment->names.keep, segment->descriptor);
+    if (segment->guard >= 0)
+        (void)name_remove(segment->names.keep, segment->guard);
 }
 
 /* For statistics only: two at once may miss the lower of their two numbers. */

@@ -59,7 +59,9 @@ static void go_on(struct master *master)
     master_reap(master);
     if (master->phase == MASTER_STOPPING)
         limit_ms = wind_up(master);
-    else if (master->phase != MASTER_LOADING)
+    else if (master->phase == MASTER_LOADING)
+        limit_ms = names_watch(&master->names, &master->inheritance);
+    else
         limit_ms = keep_up(master);
     if (master->phase == MASTER_STARTING)
         begin(master);
@@ -71,11 +73,13 @@ static void go_on(struct master *master)
 static int keep_up(struct master *master)
 {
     int housekeeper_ms = housekeeper_watch(&master->housekeeper, &master->inheritance);
+    int names_ms = names_watch(&master->names, &master->inheritance);
+    int limit_ms = names_ms < housekeeper_ms ? names_ms : housekeeper_ms;
     int pool_ms;
 
     pool_balance(master->pool);
     pool_ms = pool_wait_ms(master->pool);
-    return pool_ms >= 0 && pool_ms < housekeeper_ms ? pool_ms : housekeeper_ms;
+    return pool_ms >= 0 && pool_ms < limit_ms ? pool_ms : limit_ms;
 }
 
 static void begin(struct master *master)

@@ -9,6 +9,7 @@
 #include "server/loader.h"
 #include "server/master.h"
 #include "server/pool.h"
+#include "names_watch.h"
 
 enum master_phase {
     MASTER_LOADING,  /* the loader is at work, nobody else */
@@ -26,6 +27,7 @@ struct master {
     struct housekeeper_watch housekeeper;
     struct loader loader;
     bool has_failed_to_load;
+    struct names_watch names;
     bool has_dead;       /* perhaps: SIGCHLD came, or nothing did for long */
     int stop_signal;     /* the first that was received; 0: none */
     uint64_t stopped_ms; /* when that was */

@@ -84,10 +84,12 @@ void master_close(struct master *master)
 
     pool_destroy(master->pool);
     scoreboard_destroy(&inheritance->scoreboard);
+    if (!master->has_killed)
+        shared_store_mark_clean(inheritance->store);
     if (inheritance->config->is_discard || (master->has_failed_to_load && inheritance->has_new_store))
         shared_store_unlink(inheritance->store);
-    else if (!master->has_killed)
-        shared_store_mark_clean(inheritance->store);
+    else if (!names_leave(inheritance))
+        master->exit_status = MASTER_FAILED;
     shared_store_destroy(inheritance->store);
     control_close(&inheritance->control);
     listeners_close(&inheritance->listeners);
@@ -127,6 +129,8 @@ static void give_store_up(struct inheritance *inheritance)
 {
     if (inheritance->has_new_store)
         shared_store_unlink(inheritance->store);
+    else
+        (void)names_leave(inheritance);
     shared_store_destroy(inheritance->store);
 }
 
@@ -174,6 +178,7 @@ static bool open_store(struct inheritance *inheritance, const struct server_conf
         .directory = config->segment_directory[0] == '\0' ? NULL : config->segment_directory,
         .bytes = config_is_default(config, CONFIG_MEMORY) ? 0 : config->memory_bytes,
         .is_fresh = config->is_fresh,
+        .may_be_on_disk = config->segment_may_be_on_disk,
         .lock_timeout_ms = config->lock_timeout_ms,
         .reads_bytes_max = config->reads_bytes_max,
         .snapshot_timeout_ms = config->snapshot_timeout_ms,

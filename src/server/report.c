@@ -26,7 +26,7 @@ static void layout_write(FILE *stream, const struct engine *engine)
     (void)fprintf(stream, "chunks: %u free, %u pages, %u blocks, %u values, %u logs, %u slots\n", counts[CHUNK_FREE],
            counts[CHUNK_PAGE], counts[CHUNK_BLOCK], counts[CHUNK_VALUE], counts[CHUNK_LOG], counts[CHUNK_SLOT]);
     (void)fprintf(stream, "clock: %" PRIu64 ", horizon: %" PRIu64 ", master: %u, ended in order: %s\n", atomic_load(&header->clock),
-           atomic_load(&header->horizon), header->master_pid, atomic_load(&header->is_clean) != 0 ? "yes" : "no");
+           atomic_load(&header->horizon), header->master_pid, atomic_load(&header->is_clean) == 1 ? "yes" : "no");
 }
 
 static void pin_write(FILE *stream, const char *what, uint64_t pin)

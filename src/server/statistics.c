@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "names_watch.h"
 #include "platform/clock.h"
 #include "protocol/command.h"
 #include "store/shared_store.h"
@@ -60,6 +61,7 @@ void statistics_write(void *context, struct json_writer *writer)
     json_string_piece(writer, bytes_from_string("hauskv-"));
     json_string_piece(writer, bytes_from_string(inheritance->config->name));
     json_string_end(writer);
+    write_text(writer, "segment_file", names_text(&inheritance->scoreboard));
     write_workers(&sums, writer);
     write_number(writer, "keys", store.keys);
     write_memory(&store, writer);

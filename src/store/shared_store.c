@@ -236,6 +236,8 @@ static struct engine_options engine_options_of(const struct shared_store_options
         .shard_count = options->shard_count,
         .is_fresh = options->is_fresh,
         .hash_key = options->hash_key,
+        .may_be_on_disk = options->may_be_on_disk,
+        .is_replacement = options->is_replacement,
         .lock_timeout_ms = options->lock_timeout_ms,
         .reads_bytes_max = options->reads_bytes_max,
         .snapshot_timeout_ms = options->snapshot_timeout_ms,
@@ -344,9 +346,9 @@ bool shared_store_is_of_another_layout(const struct shared_store_options *option
     return segment_is_of_another_layout(&segment_options, table_fingerprint(), format_version);
 }
 
-int shared_store_rename(struct store *store, const char *name)
+enum status shared_store_replace(struct store *store, const struct segment *old)
 {
-    return segment_rename(shared(store)->engine->segment, name);
+    return segment_replace(shared(store)->engine->segment, old, last_reason);
 }
 
 void shared_store_mark_clean(struct store *store)
@@ -368,6 +370,16 @@ void shared_store_destroy(struct store *store)
 void shared_store_unlink(struct store *store)
 {
     segment_unlink(shared(store)->engine->segment);
+}
+
+enum segment_names_state shared_store_names_look(struct store *store)
+{
+    return segment_names_look(shared(store)->engine->segment);
+}
+
+enum segment_names_state shared_store_names_leave(struct store *store)
+{
+    return segment_names_leave(shared(store)->engine->segment);
 }
 
 uint64_t shared_store_hash(const struct store *store, struct bytes key)

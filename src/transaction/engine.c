@@ -16,6 +16,8 @@ enum status engine_create(const struct engine_options *options, struct engine **
         .directory = options->directory,
         .bytes = options->bytes,
         .is_fresh = options->is_fresh,
+        .may_be_on_disk = options->may_be_on_disk,
+        .is_replacement = options->is_replacement,
     };
     struct engine *engine = calloc(1, sizeof(*engine));
     enum status status;
@@ -35,6 +37,10 @@ enum status engine_create(const struct engine_options *options, struct engine **
     }
     if (options->hash_key != NULL) /* nothing was hashed so far */
         memcpy(engine->segment->header->hash_key, options->hash_key, SIPHASH_KEY_BYTES);
+    if (!options->is_replacement)
+        status = segment_publish(engine->segment, reason);
+    if (status != STATUS_OK)
+        goto remove_segment;
     engine->lock_timeout_ms = options->lock_timeout_ms;
     engine->reads_bytes_max = options->reads_bytes_max;
     engine->snapshot_timeout_ms = options->snapshot_timeout_ms;

@@ -5,8 +5,6 @@
 #include "transaction/engine.h"
 #include "transaction/transaction.h"
 
-#define RESIZED_NAME_BYTES (SEGMENT_NAME_BYTES_MAX + 8u)
-
 static struct segment_options segment_options_of(const struct engine_options *options)
 {
     return (struct segment_options){
@@ -14,6 +12,7 @@ static struct segment_options segment_options_of(const struct engine_options *op
         .directory = options->directory,
         .bytes = options->bytes,
         .is_fresh = options->is_fresh,
+        .may_be_on_disk = options->may_be_on_disk,
     };
 }
 
@@ -94,7 +93,7 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
     status = segment_attach(&segment_options, access, table_fingerprint(), &engine->segment, reason);
     if (status != STATUS_OK)
         goto free_engine;
-    report->was_clean = atomic_load(&engine->segment->header->is_clean) != 0;
+    report->was_clean = atomic_load(&engine->segment->header->is_clean) == 1;
     status = table_attach(&engine->table, engine->segment) ? STATUS_OK : refuse(reason, "its table's root is damaged");
     if (status == STATUS_OK && access != SEGMENT_AS_IT_LIES)
         status = repair(engine, report, reason);
@@ -107,6 +106,8 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
     return STATUS_OK;
 
 detach_segment:
+    if (access == SEGMENT_TAKE_OVER)
+        (void)segment_names_leave(engine->segment);
     segment_detach(engine->segment);
 free_engine:
     free(engine);
@@ -199,35 +200,15 @@ static bool has_size(const struct engine *engine, const struct engine_options *o
     return options->bytes == 0 || engine->segment->bytes == segment_bytes_for(options->bytes, table_root_bytes(options->bytes, shard_count));
 }
 
-/* No server's own name: --name takes no tilde. */
-static void resized_name(const struct engine_options *options, char name[RESIZED_NAME_BYTES])
-{
-    (void)snprintf(name, RESIZED_NAME_BYTES, "%s~new", options->name);
-}
-
-/* What a death in the middle of a resize left behind. */
-static void leftover_discard(const struct engine_options *options)
-{
-    char name[RESIZED_NAME_BYTES];
-    struct segment_options segment_options = segment_options_of(options);
-
-    resized_name(options, name);
-    segment_options.name = name;
-    segment_discard(&segment_options);
-}
-
-/* The old segment stays under its name, and owned, until the new one is whole and takes the name in one step. */
+/* The old segment keeps its names, and is owned, until the new one is whole and takes its place. */
 static enum status resize(struct engine **engine, const struct engine_options *options,
                           char reason[SEGMENT_REASON_BYTES])
 {
     struct engine_options resized_options = *options;
-    char name[RESIZED_NAME_BYTES];
     struct engine *resized;
     enum status status;
 
-    resized_name(options, name);
-    resized_options.name = name;
-    resized_options.is_fresh = true; /* what a death at this point left behind */
+    resized_options.is_replacement = true;
     resized_options.hash_key = (*engine)->segment->header->hash_key; /* who scans goes on where it was */
     status = engine_create(&resized_options, &resized, reason);
     if (status != STATUS_OK)
@@ -237,10 +218,8 @@ static enum status resize(struct engine **engine, const struct engine_options *o
         (void)snprintf(reason, SEGMENT_REASON_BYTES, "the data of the segment does not fit the memory given");
     else if (status != STATUS_OK)
         (void)snprintf(reason, SEGMENT_REASON_BYTES, "cannot copy the segment: %s", status_message(status));
-    else if (segment_rename(resized->segment, options->name) != 0) {
-        (void)snprintf(reason, SEGMENT_REASON_BYTES, "cannot rename the new segment");
-        status = STATUS_INTERNAL;
-    }
+    else
+        status = segment_replace(resized->segment, (*engine)->segment, reason);
     if (status != STATUS_OK) {
         segment_unlink(resized->segment);
         engine_detach(resized);
@@ -272,11 +251,11 @@ enum status engine_restore(const struct engine_options *options, struct engine *
 
     if (status != STATUS_OK)
         return status;
-    leftover_discard(options);
     if (!has_size(engine, options)) {
         report->was_resized = true;
         status = resize_if_whole(&engine, options, report, reason);
         if (status != STATUS_OK) {
+            (void)segment_names_leave(engine->segment);
             engine_detach(engine);
             return status;
         }

@@ -50,6 +50,7 @@ static bool is_ready(const struct server *server);
 static bool has_ended(struct server *server, int *end);
 static pid_t parent_of(pid_t process, char *state);
 static void segment_path(const struct server *server, char path[PATH_MAX]);
+static void segment_keep_path(const struct server *server, char path[PATH_MAX]);
 static int connect_to(const char *text);
 static bool take_in(struct client *client);
 static void make_room(struct client *client);
@@ -127,6 +128,8 @@ void server_unlink_segment(const struct server *server)
     (void)unlink(path);
     (void)strcat(path, ".control");
     (void)unlink(path);
+    segment_keep_path(server, path);
+    (void)unlink(path);
 }
 
 bool server_has_segment(const struct server *server)
@@ -134,6 +137,9 @@ bool server_has_segment(const struct server *server)
     char path[PATH_MAX];
 
     segment_path(server, path);
+    if (access(path, F_OK) == 0)
+        return true;
+    segment_keep_path(server, path);
     return access(path, F_OK) == 0;
 }
 
@@ -278,6 +284,11 @@ static bool has_ended(struct server *server, int *end)
 static void segment_path(const struct server *server, char path[PATH_MAX])
 {
     (void)snprintf(path, PATH_MAX, "/dev/shm/hauskv-%s", server->name);
+}
+
+static void segment_keep_path(const struct server *server, char path[PATH_MAX])
+{
+    (void)snprintf(path, PATH_MAX, "/dev/shm/.hauskv-%s.keep", server->name);
 }
 
 /* Its log. */

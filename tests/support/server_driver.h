@@ -75,10 +75,10 @@ int server_wait(struct server *server);
  * removes its segment. Forgets it. */
 void server_kill(struct server *server);
 
-/* Removes the name of the segment of a server that ended and could not do so, and that of its control socket. */
+/* Removes the names of the segment of a server that ended and could not do so, and that of its control socket. */
 void server_unlink_segment(const struct server *server);
 
-/* Whether the name of its segment exists. */
+/* Whether its segment has a name. */
 bool server_has_segment(const struct server *server);
 
 /* Closes the log of a server that has ended. */

@@ -88,6 +88,28 @@ static int reserves_under_fire(void *context)
     return file_reserve(*descriptor, 32 * MIB);
 }
 
+struct record_locker {
+    struct process_gate release;
+    struct process_gate is_locked;
+    bool closes_another; /* descriptor of the same file */
+};
+
+static int locks_the_record(void *context)
+{
+    struct record_locker *locker = context;
+    int descriptor = -1;
+    int other = -1;
+
+    if (file_open(path, FILE_READ_WRITE, &descriptor) != 0 || file_record_lock(descriptor) != 0 ||
+        file_record_lock(descriptor) != 0)
+        return 1;
+    if (locker->closes_another && (file_open(path, FILE_READ, &other) != 0 || file_close(&other) != 0))
+        return 2;
+    process_gate_open(&locker->is_locked);
+    process_gate_wait(&locker->release);
+    return 0;
+}
+
 /* A pipe with the test at one end and a child at the other. */
 struct conversation {
     int ends[2];
@@ -306,6 +328,88 @@ Test(file, lock_ends_with_the_last_process_that_inherited_it)
 
     cr_assert_eq(process_kill(heir), PROCESS_SIGNAL(SIGKILL));
     cr_assert_eq(file_lock(second), 0);
+}
+
+Test(file, record_lock_is_its_process_own)
+{
+    struct record_locker *locker = process_shared_memory(sizeof *locker);
+    int descriptor = created_file();
+    pid_t holder = 0;
+    pid_t process;
+
+    cr_assert_not(file_is_record_locked(descriptor, &holder));
+    process = process_start(locks_the_record, locker);
+    process_gate_wait(&locker->is_locked);
+
+    cr_assert_eq(file_record_lock(descriptor), EWOULDBLOCK);
+    cr_assert(file_is_record_locked(descriptor, &holder));
+    cr_assert_eq(holder, process);
+    cr_assert_eq(file_lock(descriptor), 0, "the two locks know nothing of each other");
+
+    cr_assert_eq(process_kill(process), PROCESS_SIGNAL(SIGKILL));
+    cr_assert_not(file_is_record_locked(descriptor, NULL));
+    cr_assert_eq(file_record_lock(descriptor), 0);
+}
+
+static int finds_it_locked(void *context)
+{
+    const int *descriptor = context;
+
+    return file_is_record_locked(*descriptor, NULL) && file_record_lock(*descriptor) == EWOULDBLOCK ? 0 : 1;
+}
+
+Test(file, record_lock_is_not_inherited)
+{
+    int descriptor = created_file();
+
+    cr_assert_eq(file_record_lock(descriptor), 0);
+    cr_assert_eq(process_run(finds_it_locked, &descriptor), 0);
+    cr_assert_eq(process_run(finds_it_locked, &descriptor), 0, "a child that ends takes nothing along");
+}
+
+/* Why a segment's file is opened once only. */
+Test(file, record_lock_ends_when_its_process_closes_any_descriptor_of_the_file)
+{
+    struct record_locker *locker = process_shared_memory(sizeof *locker);
+    int descriptor = created_file();
+    pid_t process;
+
+    locker->closes_another = true;
+    process = process_start(locks_the_record, locker);
+    process_gate_wait(&locker->is_locked);
+
+    cr_assert_not(file_is_record_locked(descriptor, NULL));
+    (void)process_kill(process);
+}
+
+Test(file, nameless_file_gets_names_until_it_has_lost_them_all)
+{
+    struct file_identity identity;
+    int descriptor = -1;
+
+    cr_assert_eq(file_create_nameless(folder, 0600, &descriptor), 0);
+    cr_assert_eq(file_identify(descriptor, &identity), 0);
+    cr_assert(identity.is_regular && identity.permissions == 0600 && identity.links == 0);
+
+    cr_assert_eq(file_link(descriptor, path), 0);
+    cr_assert_eq(file_link(descriptor, path), EEXIST);
+    cr_assert_eq(file_link(descriptor, other_path), 0);
+    cr_assert_eq(file_identify(descriptor, &identity), 0);
+    cr_assert_eq(identity.links, 2);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(file_link(descriptor, path), 0);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(unlink(other_path), 0);
+    cr_assert_eq(file_link(descriptor, path), ENOENT);
+    cr_assert_eq(file_close(&descriptor), 0);
+}
+
+Test(file, nameless_file_needs_a_directory)
+{
+    int descriptor = -1;
+
+    cr_assert_eq(file_create_nameless(path, 0600, &descriptor), ENOENT);
+    cr_assert_eq(descriptor, -1);
 }
 
 Test(file, what_was_written_is_read_and_the_end_is_found)

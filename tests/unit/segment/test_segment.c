@@ -59,8 +59,11 @@ static enum status create(const char *name, size_t bytes, bool is_fresh, struct 
 {
     struct segment_options options = {.name = name, .bytes = bytes, .is_fresh = is_fresh};
 
+    enum status status;
+
     reason[0] = '\0';
-    return segment_create(&options, FIXTURE_ROOT_BYTES, FIXTURE_FINGERPRINT, result, reason);
+    status = segment_create(&options, FIXTURE_ROOT_BYTES, FIXTURE_FINGERPRINT, result, reason);
+    return status == STATUS_OK ? segment_publish(*result, reason) : status;
 }
 
 /* A name that no other test has. */
@@ -246,10 +249,10 @@ Test(segment_birth, a_name_has_one_segment)
     cr_assert_eq(create(own_name(), bytes_for_chunks(8), false, &named), STATUS_OK, "%s", reason);
     cr_assert_eq(create(own_name(), bytes_for_chunks(8), false, &second), STATUS_DENIED);
     cr_assert_eq(create(own_name(), bytes_for_chunks(8), true, &second), STATUS_DENIED, "in use, so not even fresh");
-    cr_assert_eq(stat(named->path, &file), 0);
+    cr_assert_eq(stat(named->names.path, &file), 0);
     cr_assert_eq(file.st_mode & 07777, 0600);
     segment_unlink(named);
-    cr_assert_neq(stat(named->path, &file), 0);
+    cr_assert_neq(stat(named->names.path, &file), 0);
     segment_detach(named);
 }
 
@@ -282,10 +285,10 @@ static void assert_object_is_denied(const char *expected)
     struct segment *none = NULL;
 
     cr_assert_eq(create(own_name(), bytes_for_chunks(8), true, &none), STATUS_DENIED);
-    cr_assert_str_eq(reason, expected);
+    cr_assert_not_null(strstr(reason, expected), "%s", reason);
     cr_assert_eq(attach(SEGMENT_TAKE_OVER), STATUS_DENIED);
     cr_assert_eq(attach(SEGMENT_AS_IT_LIES), STATUS_DENIED);
-    cr_assert_str_eq(reason, expected);
+    cr_assert_not_null(strstr(reason, expected), "%s", reason);
 }
 
 Test(segment_birth, takes_and_discards_nothing_but_a_file_of_its_own)
@@ -295,14 +298,15 @@ Test(segment_birth, takes_and_discards_nothing_but_a_file_of_its_own)
     char path[SEGMENT_PATH_BYTES_MAX];
 
     cr_assert_eq(create(own_name(), bytes_for_chunks(8), false, &named), STATUS_OK, "%s", reason);
-    (void)snprintf(path, sizeof(path), "%s", named->path);
+    (void)snprintf(path, sizeof(path), "%s", named->names.path);
     segment_detach(named);
     cr_assert_eq(chmod(path, 0644), 0);
-    assert_object_is_denied("the segment's file has another mode than 0600");
-    cr_assert_eq(unlink(path), 0);
+    assert_object_is_denied("has another mode than 0600 (0644)");
+    cr_assert_not_null(strstr(reason, "chmod 600"), "%s", reason);
+    segment_discard(&(struct segment_options){.name = own_name()});
 
     cr_assert_eq(mkfifo(path, 0600), 0);
-    assert_object_is_denied("the segment's file belongs to another user or is no file");
+    assert_object_is_denied("is no file");
     cr_assert_eq(stat(path, &object), 0, "it is left where it was");
     cr_assert_eq(unlink(path), 0);
 }

@@ -461,7 +461,8 @@ Test(config, what_is_printed_reads_as_the_same)
     struct server_config again;
 
     load(FLAGS("--bind=127.0.0.1", "--bind=2001:db8::1", "--insecure", "--port=0", "--port=0", "--port=65535",
-               "--unix=my sock;et=#", "--unix= /a ;b ", "--unix=\"q\\\\\"", "--unix=#\xff\xc3 #", "--unix=/b", "--name=x", "--memory=1048577", "--segment-dir=/d", "--fresh",
+               "--unix=my sock;et=#", "--unix= /a ;b ", "--unix=\"q\\\\\"", "--unix=#\xff\xc3 #", "--unix=/b", "--name=x", "--memory=1048577", "--segment-dir=/d", "--segment-on-disk",
+               "--fresh",
                "--discard", "--load=/dump", "--max-clients=3", "--min-spare=2", "--max-spare=3",
                "--lock-holder-timeout=3s", "--lock-timeout=4ms", "--snapshot-timeout=5ms", "--max-reads=1025k", "--inspect=other", "--dump"),
          ENVIRONMENT("HAUSKV_MAX_COMMAND=59m", "HAUSKV_TRANSACTION_TIMEOUT=1501ms", "HAUSKV_IDLE_TIMEOUT=90m",

@@ -45,7 +45,8 @@ static const char *read_says(const char *path)
 Test(config_file, every_option_has_its_name)
 {
     cr_assert_accepted(file_says(&config, "bind = 127.0.0.2\nport = 1\nunix = /s\ninsecure = yes\nname = n\n"
-                                          "memory = 2m\nsegment-dir = /d\nfresh = yes\nmax-clients = 3\nmin-spare = 4\n"
+                                          "memory = 2m\nsegment-dir = /d\nsegment-on-disk = yes\nfresh = yes\n"
+                                          "max-clients = 3\nmin-spare = 4\n"
                                           "max-spare = 5\nmax-command = 6k\nmax-reads = 7m\ntransaction-timeout = 7s\n"
                                           "idle-timeout = 8m\nwrite-timeout = 9h\nisolation = read-committed\n"
                                           "log-level = debug\ndiscard = yes\nload = /d\nlock-holder-timeout = 10s\n"
@@ -58,6 +59,7 @@ Test(config_file, every_option_has_its_name)
     cr_assert_str_eq(config.name, "n");
     cr_assert_eq(config.memory_bytes, 2 << 20);
     cr_assert_str_eq(config.segment_directory, "/d");
+    cr_assert(config.segment_may_be_on_disk);
     cr_assert(config.is_fresh);
     cr_assert_eq(config.clients_max, 3);
     cr_assert_eq(config.spare_workers_min, 4);
@@ -80,7 +82,7 @@ Test(config_file, every_option_has_its_name)
     cr_assert_eq(config.dialect, DIALECT_MESSAGES);
     for (unsigned i = 0; i < CONFIG_CONFIG; i++) {
         cr_assert_eq(config.origins[i].source, CONFIG_FROM_FILE);
-        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 27);
+        cr_assert(config.origins[i].line >= 1 && config.origins[i].line <= 28);
     }
     cr_assert_eq(config.origins[CONFIG_MEMORY].line, 6);
 }

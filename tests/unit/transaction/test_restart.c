@@ -29,10 +29,9 @@ static void name_make(void)
 
 static void name_remove(void)
 {
-    char path[256];
+    const struct segment_options options = {.name = name};
 
-    (void)snprintf(path, sizeof(path), "%s/hauskv-%s", SEGMENT_DIRECTORY, name);
-    (void)unlink(path);
+    segment_discard(&options);
 }
 
 TestSuite(restart, .init = name_make, .fini = name_remove, .timeout = 60);
