@@ -90,17 +90,19 @@ void session_silence(struct session *session);
 /* The replies so far; valid until the session is served again. */
 struct bytes session_output(const struct session *session);
 
-/* They were taken. */
+/* So many bytes of them were taken: the rest is what session_output returns from now on. */
+void session_output_taken(struct session *session, size_t size);
+
+/* All were taken; their memory is used again. */
 void session_output_clear(struct session *session);
 
 /* Whoever serves the session is asked when one of its commands waits for a key, until it says something else (NULL:
  * nobody is asked). Where it gives up the command does not run, everything is rolled back, and the session closes. */
 void session_set_waiter(struct session *session, const struct waiter *waiter);
 
-/* Only for the waiter, while it is asked: replies that could be sent now, valid until it returns; and that so many bytes
- * of them were. None under FRAMING_AUTO, unless it is in line mode: there the replies of a burst are one write. */
+/* Only for the waiter, while it is asked: replies that could be sent now (session_output_taken), valid until it returns.
+ * None under FRAMING_AUTO, unless it is in line mode: there the replies of a burst are one write. */
 struct bytes session_ready_output(const struct session *session);
-void session_output_taken(struct session *session, size_t size);
 
 /* The whole conversation without a socket: copies bytes in and serves them all.
  * The output grows until it is taken. Where there is no private memory for the

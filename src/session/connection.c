@@ -16,6 +16,7 @@ struct connection {
     struct session *session;
     const struct connection_config *config;
     struct write_watch watch;
+    int64_t sent; /* bytes in all */
     bool input_has_ended;
     bool is_closing; /* the session is: what comes is dropped */
     bool is_gone;    /* the client, while its command waited for a key */
@@ -35,7 +36,8 @@ static struct outcome serve_on(struct connection *connection);
 static void finish(struct connection *connection, enum connection_end end);
 static bool still_wanted(void *context);
 static struct outcome flush(struct connection *connection);
-static struct outcome wait_until_writable(struct connection *connection, size_t sent);
+static ssize_t send_some(struct connection *connection, struct bytes output);
+static struct outcome wait_until_writable(struct connection *connection);
 static void take_in(struct connection *connection);
 static struct outcome hold(struct connection *connection);
 static struct outcome receive(struct connection *connection);
@@ -126,12 +128,8 @@ static bool still_wanted(void *context)
 
     if (is_stopped(connection))
         return false;
-    if (ready.size > 0) {
-        ssize_t size = send(connection->config->descriptor, ready.data, ready.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (size > 0)
-            session_output_taken(connection->session, (size_t)size);
-    }
+    if (ready.size > 0)
+        (void)send_some(connection, ready); /* what failed is seen below */
     connection->is_gone = peer_is_gone(connection->config->descriptor);
     return !connection->is_gone;
 }
@@ -202,22 +200,30 @@ static void rest(struct connection *connection)
         session_shrink(connection->session);
 }
 
-/* Sends all that is to be sent; while that waits, the output may grow. */
+/* Sends what can be sent at once. As send(2). */
+static ssize_t send_some(struct connection *connection, struct bytes output)
+{
+    ssize_t size = send(connection->config->descriptor, output.data, output.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (size > 0) {
+        session_output_taken(connection->session, (size_t)size);
+        connection->sent += size;
+    }
+    return size;
+}
+
+/* Sends all that is to be sent; while that waits, the output may grow, and a command that waits for a key send some of
+ * it. */
 static struct outcome flush(struct connection *connection)
 {
     struct outcome outcome = go_on;
-    size_t sent = 0;
 
     write_watch_end(&connection->watch);
-    while (outcome.goes_on && sent < session_output(connection->session).size) {
-        struct bytes output = session_output(connection->session);
-        ssize_t size = send(connection->config->descriptor, output.data + sent, output.size - sent,
-                            MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (size > 0)
-            sent += (size_t)size;
-        else if (errno == EAGAIN)
-            outcome = wait_until_writable(connection, sent);
+    while (outcome.goes_on && session_output(connection->session).size > 0) {
+        if (send_some(connection, session_output(connection->session)) > 0)
+            continue;
+        if (errno == EAGAIN)
+            outcome = wait_until_writable(connection);
         else if (errno != EINTR)
             outcome = ends(CONNECTION_FAILED);
     }
@@ -230,11 +236,11 @@ static struct outcome flush(struct connection *connection)
  * sends: as long as there is room, we do, and serve it. What it has taken is what was
  * sent but for what its system has not acknowledged: that the socket takes something
  * more says nothing of the client. */
-static struct outcome wait_until_writable(struct connection *connection, size_t sent)
+static struct outcome wait_until_writable(struct connection *connection)
 {
     const struct write_look look = {
         .now_ms = clock_monotonic_ms(),
-        .taken = (int64_t)sent - (int64_t)peer_untaken_bytes(connection->config->descriptor),
+        .taken = connection->sent - (int64_t)peer_untaken_bytes(connection->config->descriptor),
         .limit_ms = connection->config->write_timeout_ms,
         .is_stopping = is_stopped(connection),
     };
@@ -250,6 +256,8 @@ static struct outcome wait_until_writable(struct connection *connection, size_t 
         descriptor.events |= POLLIN;
     if (poll(&descriptor, 1, left_ms) > 0 && (descriptor.revents & descriptor.events & POLLIN) != 0)
         take_in(connection);
+    if (connection->is_gone)
+        return ends(CONNECTION_GONE);
     return go_on; /* time is looked at again, and so is a signal that came */
 }
 

@@ -404,7 +404,7 @@ struct bytes session_ready_output(const struct session *session)
 
 void session_output_taken(struct session *session, size_t size)
 {
-    REQUIRE(size <= session->reply_offset - session->output_taken);
+    REQUIRE(size <= session->output.size - session->output_taken);
     session->output_taken += size;
 }
 

@@ -26,6 +26,8 @@ struct script {
     bool input_ends;        /* behind it */
     uint64_t late_ms;       /* when late_input comes; 0: never */
     size_t late_bytes;
+    const char *late_text;  /* what it is; NULL: any bytes */
+    size_t taken_then;      /* by the client, when it says that */
     size_t queued;          /* taken by the system, not by the client */
     size_t room;            /* for so many */
     size_t room_grows_by;   /* whenever somebody waited in vain, as Linux's buffers do */
@@ -40,6 +42,7 @@ struct script {
 };
 
 static struct script script;
+static struct buffer heard; /* by the client, in the end */
 static volatile sig_atomic_t stop;
 
 /* --- the system --- */
@@ -132,6 +135,7 @@ ssize_t __wrap_send(int descriptor, const void *data, size_t size, int flags)
         return -1;
     }
     size = size < room ? size : room;
+    buffer_append(&heard, bytes_from(data, size));
     script.queued += size;
     script.sent += size;
     return (ssize_t)size;
@@ -141,7 +145,10 @@ static size_t receive_late(void *data, size_t size)
 {
     size = size < script.late_bytes ? size : script.late_bytes;
     memset(data, 'x', size);
+    if (script.late_text != NULL)
+        memcpy(data, script.late_text + strlen(script.late_text) - script.late_bytes, size);
     script.late_bytes -= size;
+    script.queued -= script.taken_then;
     return size;
 }
 
@@ -183,13 +190,22 @@ int __wrap_shutdown(int descriptor, int how)
 /* The room of a socket, and a client that says this and takes nothing. */
 static void begin(const char *input)
 {
+    buffer_truncate(&heard, 0);
     script = (struct script){
         .now_ms = BEGIN_MS, .taken_until_ms = BEGIN_MS, .input = input, .room = 200000,
     };
 }
 
+static enum connection_end serve_where(unsigned write_timeout_ms, enum operation waiting);
+
 /* Serves it with a megabyte under v; how it ended. */
 static enum connection_end serve(unsigned write_timeout_ms)
+{
+    return serve_where(write_timeout_ms, OPERATION_NONE);
+}
+
+/* The same; the next such operation waits for a key to no avail. */
+static enum connection_end serve_where(unsigned write_timeout_ms, enum operation waiting)
 {
     static char put[VALUE_BYTES + 8];
     struct connection_config config = {.descriptor = DESCRIPTOR, .write_timeout_ms = write_timeout_ms, .stop = &stop};
@@ -197,13 +213,15 @@ static enum connection_end serve(unsigned write_timeout_ms)
     struct conversation talk;
     enum connection_end end;
 
-    memset(put, 'x', sizeof put);
+    for (size_t i = 0; i < sizeof put; i++)
+        put[i] = (char)('a' + i % 26);
     place(put, "PUT v ");
     put[sizeof put - 1] = '\n';
     house_open(&house);
     conversation_open(&talk, &house);
     talk.config.command_bytes_max = sizeof put;
     cr_assert_str_eq(conversation_feed(&talk, bytes_from(put, sizeof put)), OK "\n");
+    store_will_fail(&talk, waiting, STATUS_LOCK_TIMEOUT);
     script.is_on = true;
     end = connection_serve(&talk.session, &config);
     script.is_on = false;
@@ -346,4 +364,27 @@ Test(connection_script, a_server_that_stops_waits_no_longer_than_it_may_for_a_sl
     script.stops = true;
     cr_assert_eq(serve(60000), CONNECTION_STOPPED);
     cr_assert_eq(script.now_ms - script.stopped_ms, WRITE_WATCH_STOP_ALL_MS);
+}
+
+/* Replies before a wait are sent then, also in the middle of a long write: each byte once. */
+Test(connection_script, a_command_that_waits_while_replies_wait_sends_nothing_twice)
+{
+    static const char wanted[] = "\"}\n{\"status\": \"Error\", \"mesg\": \"Waited 0 ms for the key k, which a transaction has locked "
+                                 "(--lock-timeout); nothing was changed\", \"code\": \"timeout\"}\n" OK "\n";
+
+    const unsigned char *value;
+
+    begin("GET v\n");
+    script.bytes_per_second = 400000;
+    script.late_ms = BEGIN_MS + 10;
+    script.late_text = "DEL k\nQUIT\n";
+    script.late_bytes = strlen(script.late_text);
+    script.taken_then = 100000;
+    cr_assert_eq(serve_where(60000, OPERATION_DEL), CONNECTION_ENDED_BY_COMMAND);
+    cr_assert_eq(script.late_bytes, 0);
+    buffer_append(&heard, bytes_from("", 1));
+    value = heard.data + strlen("{\"status\": \"Ok\", \"result\": \"");
+    for (size_t i = 0; i <= VALUE_BYTES; i++)
+        cr_assert_eq(value[i], 'a' + (i + strlen("PUT v ")) % 26, "byte %zu is another's", i);
+    cr_assert_str_eq((const char *)value + VALUE_BYTES + 1, wanted);
 }
