@@ -13,7 +13,7 @@ static void chain_cut(const struct segment *segment, struct block_ref newest, st
     struct version *version = version_at(segment, newest);
     uint64_t newer_begin = TIME_INFINITE;
 
-    while (version->begin > horizon) {
+    for (unsigned steps = 0; version->begin > horizon; steps++) {
         struct block_ref older = {atomic_load_explicit(&version->older, memory_order_relaxed)};
 
         if (block_ref_is_none(older))
@@ -23,6 +23,7 @@ static void chain_cut(const struct segment *segment, struct block_ref newest, st
             return;
         }
         INVARIANT(version->begin < newer_begin); /* or it would not end */
+        walk_note(steps);
         newer_begin = version->begin;
         version = version_at(segment, older);
     }

@@ -2,6 +2,7 @@
 #ifndef HAUSKV_TABLE_INTERNAL_H
 #define HAUSKV_TABLE_INTERNAL_H
 
+#include "platform/progress.h"
 #include "table/table.h"
 
 /* An entry of the directory: the number of a page's chunk, and above it the page's depth. So a key's place on its page is known
@@ -85,5 +86,13 @@ void garbage_push(const struct segment *segment, struct shard *shard, struct blo
 
 /* The block of the oldest ended version, made one for this key and value (version_reuse), or none. Recipe G'. */
 struct block_ref garbage_reuse(struct table *table, unsigned shard_number, struct bytes key, size_t value_size);
+
+/* One more step of a walk down a chain that must end (T2), with the lock of its shard held. */
+#define WALK_TURNS 1024u
+static inline void walk_note(unsigned steps)
+{
+    if (steps % WALK_TURNS == WALK_TURNS - 1)
+        progress_note(PROGRESS_NO_PART);
+}
 
 #endif

@@ -157,8 +157,10 @@ static inline bool version_walk(const struct segment *segment, struct block_ref 
             *visible = end > snapshot || end == TIME_INFINITE ? ref : (struct block_ref){0};
             return true;
         }
-        if (has_lock)
+        if (has_lock) {
             version_step_check(segment, begin, newer_begin);
+            walk_note(steps);
+        }
         newer_begin = begin;
         ref.units = atomic_load_explicit(&version->older, memory_order_relaxed);
     }
