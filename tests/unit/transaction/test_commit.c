@@ -150,6 +150,27 @@ WHOLE_TEST(commit, overwrites_and_deletes_on_pages_that_it_splits)
         assert_reads(me, TRANSACTION_SINGLE, name(i), "new");
 }
 
+/* The same of a commit that is no large one, which has made no room before. */
+WHOLE_TEST(commit, of_few_writes_overwrites_and_deletes_on_a_page_that_it_splits)
+{
+    char value[16];
+
+    for (unsigned i = 2; atomic_load(&table_shard(&engine->table, 0)->page_count) == 1; i++) {
+        unsigned number = begun(me);
+
+        (void)snprintf(value, sizeof value, "%u", i);
+        put(me, TRANSACTION_SINGLE, key_in(0, 1), "there");
+        put(me, number, key_in(0, 0), value);
+        del(me, number, key_in(0, 1));
+        put(me, number, key_in(0, i), "new");
+        assert_commits(me, number);
+        assert_reads(me, TRANSACTION_SINGLE, key_in(0, 0), value);
+        assert_absent(me, TRANSACTION_SINGLE, key_in(0, 1));
+        assert_reads(me, TRANSACTION_SINGLE, key_in(0, i), "new");
+    }
+    assert_engine_valid();
+}
+
 /* --- several shards --- */
 
 WHOLE_TEST(commit, a_snapshot_sees_all_shards_of_a_commit_or_none)
