@@ -83,9 +83,10 @@ void telnet_received(struct telnet *telnet, struct line_reader *reader, size_t s
 
 void telnet_take(struct telnet *telnet, struct line_reader *reader, struct buffer *answers)
 {
-    unsigned char byte = reader->buffer.data[telnet->raw_begin];
+    unsigned char byte;
 
     REQUIRE(telnet_has_more(telnet));
+    byte = reader->buffer.data[telnet->raw_begin];
     switch (telnet->state) {
     case TELNET_TEXT:
         take_text(telnet, reader);
