@@ -52,8 +52,8 @@ struct control_service {
     bool is_refused;                  /* too many are served */
 };
 
-/* Serves it to its end. It never waits for whoever asked longer than --write-timeout, nor for more than a second once `stop`
- * is set, and it holds no lock while it waits. Never raises SIGPIPE. A worker. */
+/* Serves it to its end. Whoever asked is closed when late, as a client is (write_watch.h); no lock is held
+ * while it is waited for. Never raises SIGPIPE. A worker. */
 void control_serve(const struct control_service *service);
 
 enum control_answer {
