@@ -133,7 +133,7 @@ struct block_ref table_find(const struct table *table, unsigned shard, uint64_t 
 
 /* The version of key that a reader at snapshot sees, for who does not hold the lock. False: it gave up; take the lock. Whatever
  * stands in the segment, it ends and reads nothing outside; the answer counts only if nobody had the lock from before the
- * call until after it, which is for the caller to find out ("Reading" in src/table/README.md). */
+ * call until after it, or whoever had it was quiet; which is for the caller to find out ("Reading" in src/table/README.md). */
 bool table_look(const struct table *table, uint64_t hash, struct bytes key, uint64_t snapshot, struct block_ref *visible);
 
 /* The value of key that a reader of the latest sees, copied on the same terms: copy has room for VALUE_COPIED_BYTES_MAX.
