@@ -29,24 +29,26 @@ static bool refuse(const struct server_config *config, uint64_t bytes)
 {
     uint64_t least = (bytes * SHARE_BY_ORDER / MEBIBYTE + 2) * MEBIBYTE;
 
-    diagnostic_error("--max-clients %u needs %ju bytes for its processes, more than half of --memory: that must be %ju MiB "
-                     "at least",
-                     config->clients_max, (uintmax_t)bytes, (uintmax_t)(least / MEBIBYTE));
+    diagnostic_error("--max-clients %u and --min-spare %u need %ju bytes for their processes, more than half of --memory: that "
+                     "must be %ju MiB at least",
+                     config->clients_max, config->spare_workers_min, (uintmax_t)bytes, (uintmax_t)(least / MEBIBYTE));
     return false;
 }
 
 bool places_choose(struct server_config *config, uint64_t limit_bytes)
 {
     bool is_default = config_is_default(config, CONFIG_MAX_CLIENTS);
-    uint64_t most = limit_bytes / (is_default ? SHARE_BY_DEFAULT : SHARE_BY_ORDER) / SHARED_STORE_PLACE_BYTES;
+    uint64_t most = limit_bytes / SHARE_BY_ORDER / SHARED_STORE_PLACE_BYTES;
+    uint64_t most_by_default = limit_bytes / SHARE_BY_DEFAULT / SHARED_STORE_PLACE_BYTES;
     unsigned others = places_needed(config) - config->clients_max;
     unsigned clients = config->clients_max;
 
-    if (places_needed(config) <= most)
+    if (places_needed(config) <= (is_default ? most_by_default : most))
         return true;
-    if (!is_default)
+    if (is_default)
+        config->clients_max = most_by_default > others ? (unsigned)(most_by_default - others) : 1;
+    if (places_needed(config) > most)
         return refuse(config, (uint64_t)places_needed(config) * SHARED_STORE_PLACE_BYTES);
-    config->clients_max = most > others ? (unsigned)(most - others) : 1;
     diagnostic_warning("%u clients in place of the default, %u, whose processes would take more than an eighth of the "
                        "memory (--max-clients, --memory)",
                        config->clients_max, clients);

@@ -102,7 +102,7 @@ Test(places, more_clients_than_the_memory_has_places_for_are_refused)
 
     cr_assert_eq(server_start_in_vain(&server, "--memory", "2m", "--max-clients", "3000"), 1);
 
-    cr_assert(server_has_said(&server, "--max-clients 3000 needs "));
+    cr_assert(server_has_said(&server, "--max-clients 3000 and --min-spare 8 need "));
     cr_assert_not(server_has_segment(&server));
     server_forget(&server);
 }

@@ -90,8 +90,18 @@ Test(places, order_beyond_half_of_the_memory_is_refused)
 
     ask_for("--max-clients", "1001");
     cr_assert_eq(ask(MEBIBYTES(2), 0, said).clients, REFUSED);
-    cr_assert_not_null(strstr(said, "--max-clients 1001 needs 1049600 bytes"), "%s", said);
+    cr_assert_not_null(strstr(said, "--max-clients 1001 and --min-spare 8 need 1049600 bytes"), "%s", said);
     cr_assert_not_null(strstr(said, "that must be 4 MiB at least"), "%s", said);
+}
+
+/* They would leave nothing for the data. */
+Test(places, spare_workers_beyond_half_of_the_memory_are_refused)
+{
+    char said[512];
+
+    ask_for("--min-spare", "600");
+    cr_assert_eq(ask(MEBIBYTES(1), 0, said).clients, REFUSED);
+    cr_assert_not_null(strstr(said, "--max-clients 1 and --min-spare 600 need 631808 bytes"), "%s", said);
 }
 
 Test(places, full_store_serves_as_many_as_it_has_places_for)
