@@ -36,7 +36,7 @@ int file_create(const char *path, mode_t permissions, int *descriptor);
 int file_create_nameless(const char *directory, mode_t permissions, int *descriptor);
 
 /* Gives the open file this name too. EEXIST: something has it; ENOENT: the directory is not there, or the file once had
- * names and has none any more: Linux gives it none again. Needs /proc. */
+ * names and has none any more: Linux gives it none again. Needs /proc, or Linux 6.10, or to be root. */
 int file_link(int descriptor, const char *path);
 
 /* Opens a file that exists. ENOENT; ELOOP: it is a symbolic link. Never waits,

@@ -55,7 +55,12 @@ int file_link(int descriptor, const char *path)
     char self[32];
 
     (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", descriptor);
-    return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return errno;
+    /* Where there is no /proc; allowed to who opened the file since Linux 6.10, before to root only. */
+    return linkat(descriptor, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0 ? 0 : errno;
 }
 
 int file_open(const char *path, enum file_access access, int *descriptor)
