@@ -233,12 +233,13 @@ bool slot_is_holding(const struct engine *engine, unsigned number)
     return is_holding || process_holds_lock(engine, (pid_t)atomic_load(&slot->pid));
 }
 
+/* The locks last: one that a process died with says that what was derived of its shard is not true, to whoever looks when this
+ * process has died in the middle (a dump, which trusts the counts else). */
 static void shards_repair(struct engine *engine, struct engine_restart *report)
 {
     for (unsigned number = 0; number < engine->table.shard_count; number++) {
         struct shard *shard = table_shard(&engine->table, number);
 
-        robust_mutex_init(&shard->mutex);
         shard_quiet_begin(engine, number); /* until somebody has it: whatever stands there now */
         if (report->was_clean)
             atomic_store(&shard->deaths, 0);
@@ -247,6 +248,7 @@ static void shards_repair(struct engine *engine, struct engine_restart *report)
             report->shard_damage[number] = "it, or a commit that it waits for, has cost too many processes or makes no sense";
         }
         deaths_blame(NULL);
+        robust_mutex_init(&shard->mutex);
     }
     report->shards_set_aside = shards_set_aside(engine);
 }
