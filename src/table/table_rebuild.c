@@ -109,21 +109,44 @@ static bool chain_rebuild(struct table *table, unsigned shard, struct block_ref 
     return is_there;
 }
 
-static void page_rebuild_chains(struct table *table, unsigned shard_number, struct chunk_ref chunk, uint64_t horizon)
+/* So many entries ahead of the one that is looked at, its version and mark begin to be fetched: they lie anywhere, and one after the
+ * other each would be waited for. */
+#define REBUILD_AHEAD 12u
+
+static void rebuild_prefetch(const struct segment *segment, const struct page *page, size_t place)
 {
-    struct shard *shard = table_shard(table, shard_number);
+    struct block_ref ref = {0};
+
+    if (place < PAGE_ENTRIES)
+        ref = entry_version(atomic_load_explicit(&page->entries[place], memory_order_relaxed));
+    if (block_ref_is_none(ref))
+        return;
+    __builtin_prefetch(version_at(segment, ref));
+    __builtin_prefetch(segment->scratch + ref.units, 1);
+}
+
+struct tally {
+    uint64_t keys;
+    uint64_t entries;
+};
+
+static void page_rebuild_chains(struct table *table, unsigned shard_number, struct chunk_ref chunk, uint64_t horizon,
+                                struct tally *tally)
+{
     struct page *page = page_at(table->segment, chunk);
 
     table->segment->scratch[chunk_mark_index(table->segment, chunk)] = MARK_REACHED;
     page_rebuild(page);
+    for (size_t place = 0; place < REBUILD_AHEAD; place++)
+        rebuild_prefetch(table->segment, page, place);
     for (size_t place = 0; place < PAGE_ENTRIES; place++) {
-        struct block_ref newest = entry_version(atomic_load(&page->entries[place]));
+        struct block_ref newest = entry_version(atomic_load_explicit(&page->entries[place], memory_order_relaxed));
 
+        rebuild_prefetch(table->segment, page, place + REBUILD_AHEAD);
         if (block_ref_is_none(newest))
             continue;
-        atomic_fetch_add(&shard->entry_count, 1);
-        if (chain_rebuild(table, shard_number, newest, horizon))
-            atomic_fetch_add(&shard->key_count, 1);
+        tally->entries++;
+        tally->keys += chain_rebuild(table, shard_number, newest, horizon);
     }
 }
 
@@ -204,10 +227,9 @@ void table_rebuild(struct table *table, unsigned shard_number)
     uint64_t horizon = atomic_load(&table->segment->header->horizon);
     size_t count = (size_t)1 << table->directory_depth;
     uint32_t page_count = 0;
+    struct tally tally = {0};
 
     marks_clear(table->segment);
-    atomic_store(&shard->key_count, 0);
-    atomic_store(&shard->entry_count, 0);
     shard->garbage_head = 0;
     shard->garbage_tail = 0;
     shard->garbage_count = 0;
@@ -216,12 +238,14 @@ void table_rebuild(struct table *table, unsigned shard_number)
         size_t end;
 
         progress_note(shard_number + 1);
-        page_rebuild_chains(table, shard_number, chunk, horizon);
+        page_rebuild_chains(table, shard_number, chunk, horizon, &tally);
         page_count++;
         end = page_end_index(table, page_at(table->segment, chunk));
         INVARIANT(end > index);
         index = end;
     }
+    atomic_store(&shard->key_count, tally.keys);
+    atomic_store(&shard->entry_count, tally.entries);
     atomic_store(&shard->page_count, page_count);
     garbage_sort(table, shard_number);
     chunks_sweep(table, shard_number);
