@@ -61,10 +61,13 @@ static uint64_t discarded_bytes(const struct server_config *config)
     char path[CONFIG_DIRECTORY_BYTES + CONFIG_NAME_BYTES + 16];
     struct stat status;
 
-    (void)snprintf(path, sizeof path, "%s/hauskv-%s", directory_of(config), config->name);
-    if (!config->is_fresh || stat(path, &status) != 0)
+    if (!config->is_fresh)
         return 0;
-    return (uint64_t)status.st_blocks * 512;
+    (void)snprintf(path, sizeof path, "%s/hauskv-%s", directory_of(config), config->name);
+    if (stat(path, &status) == 0)
+        return (uint64_t)status.st_blocks * 512;
+    (void)snprintf(path, sizeof path, "%s/.hauskv-%s.keep", directory_of(config), config->name);
+    return stat(path, &status) == 0 ? (uint64_t)status.st_blocks * 512 : 0;
 }
 
 static uint64_t more(uint64_t bytes, uint64_t added)

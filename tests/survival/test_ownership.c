@@ -495,7 +495,7 @@ static bool kill_while_it_makes_the_segment(const struct server *server)
     struct server start;
     bool is_half_made;
 
-    launch(&start, server, "512m", "--discard=no");
+    launch(&start, server, "128m", "--discard=no");
     do {
         is_half_made = has_file(server, ".", ".keep");
     } while (!is_half_made && driver_process_lives(start.process));

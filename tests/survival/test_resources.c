@@ -139,6 +139,28 @@ Test(resources, resize_that_the_directory_has_no_room_for_keeps_the_data)
     unmount_small(directory);
 }
 
+/* What --fresh is going to discard is room for the new segment, by whichever name it is found. */
+Test(resources, fresh_has_the_room_of_a_segment_that_lost_its_name)
+{
+    char directory[128];
+    char path[256];
+    struct server server;
+    struct server next;
+
+    SKIP_WITHOUT_MOUNT(directory);
+    server_start(&server, "--segment-dir", directory, "--memory", "5m", "--discard=no");
+    server_kill_all(&server);
+    server_forget(&server);
+    (void)snprintf(path, sizeof path, "%s/hauskv-%s", directory, server.name);
+    cr_assert_eq(unlink(path), 0);
+
+    server_start(&next, "--segment-dir", directory, "--memory", "5m", "--name", server.name, "--fresh");
+
+    expect_service(&next);
+    server_stop(&next);
+    unmount_small(directory);
+}
+
 Test(resources, memory_by_default_is_what_the_directory_has)
 {
     char directory[128];
