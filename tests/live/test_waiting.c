@@ -146,18 +146,32 @@ Test(waiting, clients_that_waited_and_went_leave_room_for_others)
     server_stop(&server);
 }
 
+/* Whoever has the key is held up meanwhile: were it told to stop first, it would give the key up, and there would be nothing to
+ * wait for. */
 Test(waiting, a_server_that_stops_waits_for_no_key)
 {
-    struct scene scene;
+    struct server server;
+    struct client owner;
     struct client client;
+    pid_t owners_worker;
 
-    scene_begin(&scene);
-    client_connect(&client, &scene.server);
+    server_start(&server, "--lock-timeout", "0", "--lock-holder-timeout", "0");
+    client_connect(&owner, &server);
+    client_expect(&owner, "START LOCKING", REPLY_OK);
+    client_expect(&owner, "PUT taken 1", REPLY_OK);
+    owners_worker = client_worker(&owner);
+    client_connect(&client, &server);
     client_send_text(&client, "PUT before 1\nPUT taken 2\nPUT after 1\n");
     client_expect(&client, NULL, REPLY_OK); /* so the next one waits, or will */
-    server_stop(&scene.server); /* with status 0: nobody had to be killed */
+    driver_process_stop(owners_worker);
+
+    server_signal(&server, SIGTERM);
+
     client_expect_error(&client, NULL, "timeout");
     client_expect_end(&client);
     client_close(&client);
-    client_close(&scene.owner);
+    cr_assert_eq(kill(owners_worker, SIGCONT), 0);
+    cr_assert_eq(server_wait(&server), 0, "somebody had to be killed");
+    server_forget(&server);
+    client_close(&owner);
 }

@@ -419,6 +419,15 @@ bool driver_process_lives(pid_t process)
     return parent_of(process, &state) != 0 && state != 'Z' && state != 'X';
 }
 
+void driver_process_stop(pid_t process)
+{
+    char state = 'Z';
+
+    if (kill(process, SIGSTOP) != 0)
+        driver_fail(NULL, "there is no process %d to stop", (int)process);
+    eventually(parent_of(process, &state) != 0 && state == 'T');
+}
+
 /* The clients. */
 
 void client_connect(struct client *client, const struct server *server)

@@ -180,4 +180,7 @@ _Noreturn void driver_fail(const struct server *server, const char *format, ...)
 /* Whether a process exists and is no zombie. */
 bool driver_process_lives(pid_t process);
 
+/* SIGSTOP for any process, and waits until it is stopped. */
+void driver_process_stop(pid_t process);
+
 #endif

@@ -694,9 +694,27 @@ static void change_commit_word(struct segment_file *file)
     atomic_store(&first_slot(file)->commit.word, 6);
 }
 
+/* Not any: who was killed before it came to its slot has left it empty and nobody's. */
+static struct process_slot *claimed_slot(const struct segment_file *file)
+{
+    const struct segment_header *header = segment_file_header(file);
+
+    for (unsigned block = 0; block < SEGMENT_SLOT_BLOCKS_MAX && atomic_load(&header->slot_blocks[block]) != 0; block++) {
+        unsigned char *slots = segment_file_chunk(file, atomic_load(&header->slot_blocks[block]));
+
+        for (unsigned i = 0; i < SLOTS_PER_BLOCK; i++) {
+            struct process_slot *slot = (struct process_slot *)(void *)slots + i;
+
+            if (atomic_load(&slot->claimed) != 0)
+                return slot;
+        }
+    }
+    driver_fail(NULL, "nobody had a slot");
+}
+
 static void change_redo_list(struct segment_file *file)
 {
-    struct process_slot *slot = first_slot(file);
+    struct process_slot *slot = claimed_slot(file);
 
     atomic_store(&slot->commit.redo_count, 1);
     slot->commit.built_in[0] = (struct redo_entry){.version = 3, .shard = 0, .kind = REDO_PUT};

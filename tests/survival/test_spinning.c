@@ -13,6 +13,7 @@
 
 #include <criterion/criterion.h>
 
+#include "support/process.h"
 #include "survival/survival_support.h"
 #include "table/table.h"
 #include "transaction/engine.h"
@@ -73,10 +74,34 @@ static void wait_for_stop(pid_t process)
     cr_assert(WIFSTOPPED(status));
 }
 
+static bool holds_a_lock(const struct segment_file *file, pid_t process)
+{
+    const struct segment_header *header = segment_file_header(file);
+
+    return holds_a_shard(file, process) || robust_mutex_is_held_by(&header->slots_mutex, process) ||
+           robust_mutex_is_held_by(&header->key_lock_mutex, process);
+}
+
+/* Who is stepped is stopped most of the time, and would be ended for that. Returns the housekeeper, which is in nobody's way. */
+static pid_t watchers_stop(const struct server *server, const struct segment_file *file)
+{
+    pid_t housekeeper;
+
+    eventually((housekeeper = server_housekeeper(server)) != 0);
+    process_stop(server->process); /* or it would end a silent housekeeper */
+    driver_process_stop(housekeeper);
+    while (holds_a_lock(file, housekeeper)) {
+        process_continue(housekeeper);
+        driver_process_stop(housekeeper);
+    }
+    return housekeeper;
+}
+
 /* The client's worker takes the lock for its PUT, and keeps it. */
 static pid_t make_it_spin(struct client *client, const struct segment_file *file, const char *line)
 {
     pid_t worker = client_worker(client);
+    pid_t housekeeper;
     unsigned steps = 0;
 
     if (LOOP_MASK == 0)
@@ -85,6 +110,7 @@ static pid_t make_it_spin(struct client *client, const struct segment_file *file
         cr_skip_test("not run: the system lets nobody look into other processes");
     cr_assert_eq(ptrace(PTRACE_INTERRUPT, worker, NULL, NULL), 0);
     wait_for_stop(worker);
+    housekeeper = watchers_stop(client->server, file);
     client_send_text(client, line);
     for (; steps < STEPS_MAX && !holds_a_shard(file, worker); steps++) {
         cr_assert_eq(ptrace(PTRACE_SINGLESTEP, worker, NULL, NULL), 0);
@@ -93,6 +119,8 @@ static pid_t make_it_spin(struct client *client, const struct segment_file *file
     cr_assert(holds_a_shard(file, worker), "after %u steps", steps);
     plant_loop(worker);
     cr_assert_eq(ptrace(PTRACE_DETACH, worker, NULL, NULL), 0);
+    process_continue(housekeeper);
+    process_continue(client->server->process);
     return worker;
 }
 

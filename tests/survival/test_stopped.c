@@ -115,12 +115,14 @@ Test(stopped, timeout_0_kills_nobody)
     struct client client;
     struct client other;
     uint64_t rounds = 0;
+    pid_t housekeeper;
     pid_t worker;
 
     server_start(&server, "--lock-holder-timeout", "0");
     worker = stop_inside_transaction(&client, &server);
     /* A new housekeeper has surely looked at it. */
-    cr_assert_eq(kill(server_housekeeper(&server), SIGKILL), 0);
+    eventually((housekeeper = server_housekeeper(&server)) != 0);
+    cr_assert_eq(kill(housekeeper, SIGKILL), 0);
     client_connect(&other, &server);
     for (; rounds < 100; rounds++)
         expect_that_it_goes_on(&other);
