@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -141,6 +142,21 @@ bool server_has_segment(const struct server *server)
         return true;
     segment_keep_path(server, path);
     return access(path, F_OK) == 0;
+}
+
+bool server_segment_is_locked(const struct server *server)
+{
+    char path[PATH_MAX];
+    bool is_locked;
+    int file;
+
+    segment_path(server, path);
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    is_locked = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    (void)close(file);
+    return is_locked;
 }
 
 void server_forget(struct server *server)

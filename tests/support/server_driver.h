@@ -81,6 +81,10 @@ void server_unlink_segment(const struct server *server);
 /* Whether its segment has a name. */
 bool server_has_segment(const struct server *server);
 
+/* Whether somebody has its segment's file locked. The dead may, for a moment: who reads of them in /proc meanwhile keeps their
+ * memory, and so the file that they had mapped. */
+bool server_segment_is_locked(const struct server *server);
+
 /* Closes the log of a server that has ended. */
 void server_forget(struct server *server);
 

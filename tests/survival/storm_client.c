@@ -13,6 +13,7 @@
 #include "live/live_support.h"
 #include "support/server_driver.h"
 #include "support/store_random.h"
+#include "transaction/engine.h"
 
 /* A client gives up on a reply after so long: its worker may be stopped for good, and holds nothing. */
 #define SILENCE_MS 1500u
@@ -29,6 +30,7 @@ struct storm_client {
     pid_t worker;
     struct text lines;
     uint64_t sent_us;
+    uint64_t sent_before_us; /* the lines before those */
     unsigned sent_birth;
     bool is_new; /* the connection has not answered yet */
 };
@@ -93,6 +95,7 @@ static bool send_lines(struct storm_client *client)
 {
     bool is_sent;
 
+    client->sent_before_us = client->sent_us;
     client->sent_us = now_us();
     client->sent_birth = atomic_load(&client->storm->birth);
     is_sent = client_try_send(&client->connection, text_bytes(&client->lines));
@@ -149,21 +152,24 @@ static bool has_connection(struct storm_client *client)
 
 /* --- work --- */
 
-static void expect_ok(const struct storm_client *client, const char *reply)
+/* Memory is full, and this process did not get to its next lines for so long that its transaction was ended. */
+static bool may_be_ended(const struct storm_client *client, const char *reply)
 {
-    if (strcmp(reply, REPLY_OK) != 0)
-        driver_fail(NULL, "client %u: answered %s", client->number, reply);
+    return strstr(reply, "\"code\": \"timeout\"") != NULL &&
+           now_us() - client->sent_before_us >= (uint64_t)RECLAIM_IDLE_MS * 1000;
 }
 
-/* False: no reply. */
+/* False: no reply, or it was ended. */
 static bool read_ok(struct storm_client *client, unsigned times)
 {
     for (unsigned i = 0; i < times; i++) {
         const char *reply = read_reply(client);
 
-        if (reply == NULL)
+        if (reply == NULL || may_be_ended(client, reply))
             return false;
-        expect_ok(client, reply);
+        if (strcmp(reply, REPLY_OK) != 0)
+            driver_fail(NULL, "client %u: answered %s, %ju us after its lines and %ju us after those before", client->number, reply,
+                        (uintmax_t)(now_us() - client->sent_us), (uintmax_t)(now_us() - client->sent_before_us));
     }
     return true;
 }

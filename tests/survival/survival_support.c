@@ -33,6 +33,7 @@ void server_kill_all(struct server *server)
     (void)server_wait(server);
     for (unsigned i = 0; i < count; i++)
         eventually(!driver_process_lives(children[i]));
+    eventually(!server_segment_is_locked(server));
 }
 
 static bool read_line_of(pid_t process, const char *file, char *line, size_t size)

@@ -8,8 +8,8 @@
 #include "segment/segment.h"
 #include "support/server_driver.h"
 
-/* Kills all processes of the server with SIGKILL, so that none does anything after another's death; the segment stays.
- * Its log can be read until server_forget. */
+/* Kills all processes of the server with SIGKILL, so that none does anything after another's death; the segment stays, and is
+ * nobody's. Its log can be read until server_forget. */
 void server_kill_all(struct server *server);
 
 /* The first child with that name; 0: there is none now. */
