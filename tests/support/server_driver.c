@@ -186,6 +186,8 @@ static void server_init(struct server *server, const char *const *arguments)
         (void)snprintf(name, sizeof name, "test-%d-%u", (int)getpid(), atomic_fetch_add(&count, 1));
     memset(server, 0, sizeof *server);
     memcpy(server->name, name, sizeof name);
+    if (told == NULL)
+        server_unlink_segment(server); /* of a test that had this process's number before, and crashed */
     server->log = memfd_create("server-log", MFD_CLOEXEC);
     if (server->log < 0 || fcntl(server->log, F_SETFL, O_APPEND) != 0)
         driver_fail(NULL, "cannot make a file for the log");

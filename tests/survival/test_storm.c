@@ -68,8 +68,11 @@ static void start_server(struct striker *striker)
     char name[SERVER_NAME_BYTES];
 
     memcpy(name, striker->server.name, sizeof name);
-    if (name[0] == '\0')
+    if (name[0] == '\0') {
         (void)snprintf(name, sizeof name, "test-storm-%d", (int)getpid());
+        memcpy(striker->server.name, name, sizeof name);
+        server_unlink_segment(&striker->server); /* of one that had this number before, and crashed */
+    }
     server_start(&striker->server, "--name", name, "--discard=no", "--memory", striker->memory, "--lock-holder-timeout",
                  "500ms", "--bind", "127.0.0.1");
     atomic_store(&striker->storm->port, server_port(&striker->server, 0));
