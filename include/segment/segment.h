@@ -217,6 +217,11 @@ size_t segment_bytes_for(size_t bytes, size_t root_bytes);
 /* The master's pid in the header is the caller's from now on. */
 void segment_take_over(struct segment *segment);
 
+/* Ends what a dead server left inside the segment of that name, as a take-over would, and does nothing else: such processes
+ * may have more than the segment that the next server needs, its ports. A segment that a server has, or that cannot be owned, is
+ * left alone. A master, before it owns a segment. */
+void segment_end_orphans(const struct segment_options *options);
+
 /* Whether a living server has the segment of that name; it need not be one of this build. For a process that owns none: of
  * its own segment it would end the record lock. */
 bool segment_is_in_use(const struct segment_options *options);

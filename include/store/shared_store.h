@@ -94,6 +94,10 @@ bool shared_store_is_valid(struct store *store, const char **reason);
  * session's own process. */
 bool shared_store_expire(struct store_session *session, store_transaction transaction);
 
+/* Ends the processes of a dead server of that name which are still inside its store; they get 2 s to do it themselves. Nothing
+ * where there are none, or a living server has it. The master of the next server, first of all. */
+void shared_store_end_orphans(const struct shared_store_options *options);
+
 /* Whether a living server has the store of that name, whatever build it is of. Any process. */
 bool shared_store_is_in_use(const struct shared_store_options *options);
 

@@ -110,6 +110,13 @@ static enum status flock_take(int descriptor, const char *path, bool ends_orphan
     return error == 0 ? STATUS_OK : segment_refuse(reason, STATUS_INTERNAL, "cannot lock the segment", error);
 }
 
+bool ownership_has_master(int descriptor)
+{
+    if (file_is_record_locked(descriptor, NULL))
+        return true;
+    return flock_within(descriptor, ORPHANS_WAIT_MS) == EWOULDBLOCK && older_master(descriptor) != 0;
+}
+
 enum status ownership_begin(int descriptor, char reason[SEGMENT_REASON_BYTES])
 {
     int error = file_record_lock(descriptor);
@@ -124,13 +131,15 @@ static enum status file_own(const char *path, bool ends_orphans, int *descriptor
 {
     int opened = -1;
     int error = file_open(path, FILE_READ_WRITE, &opened);
+    enum name_target target;
     enum status status;
 
     if (error == ENOENT)
         return segment_refuse(reason, STATUS_NOT_FOUND, "there is no segment of that name", 0);
     if (error != 0) {
         (void)snprintf(reason, SEGMENT_REASON_BYTES, "cannot open %s: %s%s", path, strerror(error),
-                       error == EACCES ? " (run as the user that it belongs to, or take another --name)" : "");
+                       error == EACCES ? " (run as the user that it belongs to, or take another --name)"
+                                       : " (it is no segment: remove it, or take another --name)");
         return STATUS_DENIED;
     }
     status = ownership_check(opened, path, reason);
@@ -138,7 +147,10 @@ static enum status file_own(const char *path, bool ends_orphans, int *descriptor
         status = record_lock(opened, path, reason);
     if (status == STATUS_OK)
         status = flock_take(opened, path, ends_orphans, reason);
-    if (status == STATUS_OK && name_target_of(path, opened) != NAME_IS_OURS)
+    target = name_target_of(path, opened);
+    if (status == STATUS_OK && target == NAME_IS_FREE) /* removed while the orphans had their moment */
+        status = segment_refuse(reason, STATUS_NOT_FOUND, "the segment's file was removed just now", 0);
+    else if (status == STATUS_OK && target != NAME_IS_OURS)
         status = segment_refuse(reason, STATUS_DENIED, replaced, 0);
     if (status == STATUS_OK)
         *descriptor = opened;

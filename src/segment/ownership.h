@@ -18,6 +18,10 @@ struct owned_files {
 /* Only a regular file of this user's that nobody else can open may be trusted. */
 enum status ownership_check(int descriptor, const char *path, char reason[SEGMENT_REASON_BYTES]);
 
+/* Whether a master lives that has the file, of any build. The orphans of a dead one get a moment; those that are still inside
+ * then were stopped, and change nothing while they are. For a process that owns no segment: it gets the flock for an instant. */
+bool ownership_has_master(int descriptor);
+
 /* Makes the new and empty file the caller's, before it has a name: both locks. */
 enum status ownership_begin(int descriptor, char reason[SEGMENT_REASON_BYTES]);
 

@@ -372,6 +372,16 @@ bool segment_is_of_another_layout(const struct segment_options *options, uint64_
            found.header.fingerprint != fingerprint_compute(fingerprint);
 }
 
+void segment_end_orphans(const struct segment_options *options)
+{
+    char reason[SEGMENT_REASON_BYTES];
+    struct segment_names names;
+    struct owned_files files;
+
+    if (names_make(&names, options, reason) == STATUS_OK && ownership_take(&names, &files, reason) == STATUS_OK)
+        ownership_drop(&files);
+}
+
 bool segment_is_in_use(const struct segment_options *options)
 {
     char reason[SEGMENT_REASON_BYTES];
@@ -379,7 +389,7 @@ bool segment_is_in_use(const struct segment_options *options)
     int descriptor = -1;
     bool is_in_use = names_make(&names, options, reason) == STATUS_OK &&
                      file_open_to_look(&names, &descriptor, reason) == STATUS_OK &&
-                     (file_is_record_locked(descriptor, NULL) || file_lock(descriptor) == EWOULDBLOCK);
+                     ownership_has_master(descriptor);
 
     (void)file_close(&descriptor);
     return is_in_use;

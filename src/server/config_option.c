@@ -411,6 +411,14 @@ static bool list_has_room(unsigned *count, const struct mention *mention)
 
 /* Text. */
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text);
+    size_t end_size = strlen(end);
+
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
 static bool set_name(char *name, const struct mention *mention)
 {
     size_t good = strspn(mention->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
@@ -419,6 +427,8 @@ static bool set_name(char *name, const struct mention *mention)
         return complain(mention, "'%s' has other characters than letters, digits and . _ -", quote(mention->text).text);
     if (!has_good_length(mention))
         return false;
+    if (ends_with(mention->text, ".control"))
+        return complain(mention, "'%s' ends as the control socket of another server does", quote(mention->text).text);
     (void)snprintf(name, CONFIG_NAME_BYTES, "%s", mention->text);
     return true;
 }

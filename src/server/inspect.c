@@ -72,20 +72,20 @@ int inspect_run(const struct server_config *config)
     };
     int exit_status = 1;
 
-    switch (control_ask(&place, config->is_dump ? "dump" : "inspect", &exit_status)) {
-    case CONTROL_ANSWERED:
-        return exit_status;
-    case CONTROL_FAILED:
-        return 1;
-    case CONTROL_NOBODY:
-    default:
-        break;
-    }
+    /* The socket of a dead server answers nobody, but one of its processes that was stopped may have it open still. */
     if (shared_store_is_in_use(&options)) {
-        diagnostic_error("%s: a server has this segment and cannot be asked: it is just starting or ending, was stopped, or is "
-                         "of an earlier version (then its own program looks at it)",
-                         options.name);
-        return 1;
+        enum control_answer answer = control_ask(&place, config->is_dump ? "dump" : "inspect", &exit_status);
+
+        if (answer == CONTROL_ANSWERED)
+            return exit_status;
+        if (answer == CONTROL_FAILED)
+            return 1;
+        if (shared_store_is_in_use(&options)) {
+            diagnostic_error("%s: a server has this segment and cannot be asked: it is just starting or ending, was stopped, "
+                             "lost its control socket, or is of an earlier version (then its own program looks at it)",
+                             options.name);
+            return 1;
+        }
     }
     return config->is_dump ? salvage_dump(options.directory, options.name) : report(&options);
 }

@@ -21,6 +21,7 @@
 #include "store/shared_store.h"
 
 static int open_signals(void);
+static void end_orphans(const struct server_config *config);
 static bool open_store(struct inheritance *inheritance, const struct server_config *config);
 static void lower_pressure(struct inheritance *inheritance);
 static bool open_control(struct inheritance *inheritance, const struct server_config *config);
@@ -45,6 +46,7 @@ bool master_open(struct master *master, const struct server_config *config)
         goto close_events;
     }
     diagnostic_info("Program text: %s", program_text_to_huge_pages());
+    end_orphans(config);
     if (!listeners_open(&inheritance->listeners, config))
         goto close_events;
     if (!limits_check(config, inheritance->listeners.count) || !open_store(inheritance, config))
@@ -168,6 +170,17 @@ static enum status make_store(struct inheritance *inheritance, const struct serv
     diagnostic_error("Cannot make the segment hauskv-%s of %zu bytes: %s", config->name, options->bytes,
                      shared_store_reason());
     return STATUS_INTERNAL;
+}
+
+/* Processes that a dead server left behind, stopped, have its sockets too: no port would be free before they are gone. */
+static void end_orphans(const struct server_config *config)
+{
+    const struct shared_store_options options = {
+        .name = config->name,
+        .directory = config->segment_directory[0] == '\0' ? NULL : config->segment_directory,
+    };
+
+    shared_store_end_orphans(&options);
 }
 
 /* Takes over what an earlier server left; makes a new one where there is none, or --fresh does not want it. */

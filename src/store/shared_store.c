@@ -332,6 +332,13 @@ enum status shared_store_attach(const struct shared_store_options *options, bool
     return store_finish(status, engine, result);
 }
 
+void shared_store_end_orphans(const struct shared_store_options *options)
+{
+    struct segment_options segment_options = {.name = options->name, .directory = options->directory};
+
+    segment_end_orphans(&segment_options);
+}
+
 bool shared_store_is_in_use(const struct shared_store_options *options)
 {
     struct segment_options segment_options = {.name = options->name, .directory = options->directory};

@@ -264,6 +264,7 @@ Test(config_value, a_name_is_one_of_a_file)
                      "--name: '1234567890123456789012345678901234567890123456789' is longer than 48 bytes");
     cr_assert_reason(flag_says("name", "a/b"), "--name: 'a/b' has other characters than letters, digits and . _ -");
     cr_assert_reason(flag_says("name", "a b"), "--name: 'a b' has other characters than letters, digits and . _ -");
+    cr_assert_reason(flag_says("name", "a.control"), "--name: 'a.control' ends as the control socket of another server does");
     cr_assert_reason(flag_says("name", "\xc3\xa4"),
                      "--name: '\xc3\xa4' has other characters than letters, digits and . _ -");
 }
