@@ -44,6 +44,9 @@
 
 /* In is_clean: a copy of another segment into another size that has not taken that one's place yet. */
 #define SEGMENT_IS_COPY 2u
+/* In is_clean: a new segment that a file is being loaded into; nobody was served from it. A word of its own ("load"): a start
+ * discards what says so, and no single flipped bit makes any other segment say it. */
+#define SEGMENT_IS_LOADING 0x64616f6cu
 
 enum chunk_kind {
     CHUNK_FREE,
@@ -79,7 +82,7 @@ struct segment_header {
     uint32_t format_version;
     uint32_t chunk_count;
     uint32_t master_pid; /* who made it or took it over last */
-    _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since; or SEGMENT_IS_COPY */
+    _Atomic uint32_t is_clean; /* 1: its last server ended in order and nobody came since; or SEGMENT_IS_... */
     unsigned char hash_key[SIPHASH_KEY_BYTES];
     /* Key locks held or waited for, beside what every command reads anyway. See recipe K in src/transaction/README.md. */
     _Atomic uint32_t key_lock_count;
@@ -187,8 +190,8 @@ enum segment_access {
 };
 
 /* Maps an existing segment. Nothing in it is trusted but what is checked here: the file's owner and mode, magic, format
- * version, fingerprint and sizes. Returns STATUS_NOT_FOUND (no such segment, or one that was never finished, which a
- * take-over removes), STATUS_DENIED (in use, or not one of this build and user), STATUS_OUT_OF_MEMORY, STATUS_INTERNAL, with a
+ * version, fingerprint and sizes. Returns STATUS_NOT_FOUND (no such segment, or one that was never finished or never
+ * wholly loaded, which a take-over removes), STATUS_DENIED (in use, or not one of this build and user), STATUS_OUT_OF_MEMORY, STATUS_INTERNAL, with a
  * sentence in reason; the segment is kept in any case. A take-over has both locks and both names then; see
  * src/transaction/README.md, recipe W. */
 enum status segment_attach(const struct segment_options *options, enum segment_access access, uint64_t fingerprint,

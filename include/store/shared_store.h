@@ -36,6 +36,7 @@ enum status shared_store_create(const struct shared_store_options *options, stru
 /* What shared_store_restore found. */
 struct shared_store_restart {
     bool was_clean;   /* the last server ended in order */
+    bool was_loading; /* shared_store_attach only: the last server died while it loaded into it; a restore removes it */
     bool was_resized; /* copied into a segment of the size that was asked for */
     bool was_converted; /* copied out of a segment of another build's layout (persistence/conversion.h) */
     uint64_t keys;
@@ -46,8 +47,8 @@ struct shared_store_restart {
 };
 
 /* Takes over the store of a server that ended or died, with all its processes, and copies it into another size where
- * options->bytes asks for one (0: as it is). STATUS_NOT_FOUND: there is none of that name. STATUS_DENIED: it is in use,
- * foreign, or cannot be trusted, or is damaged in part and has another size. Where it is damaged in part only, that part is set
+ * options->bytes asks for one (0: as it is). STATUS_NOT_FOUND: there is none of that name, or no
+ * whole one (see shared_store_mark_loading). STATUS_DENIED: it is in use, foreign, or cannot be trusted, or is damaged in part and has another size. Where it is damaged in part only, that part is set
  * aside, also by later servers, and the rest is served. STATUS_OUT_OF_MEMORY: the data does not fit options->bytes, or the system has not so
  * much. It is kept in all these cases. Only a new master calls it. */
 enum status shared_store_restore(const struct shared_store_options *options, struct store **result,
@@ -68,6 +69,12 @@ enum status shared_store_replace(struct store *store, const struct segment *old)
 
 /* Notes that the server ended in order; its last act, when no other process is left. */
 void shared_store_mark_clean(struct store *store);
+
+/* is_loading: notes, in a store that this server made, that a file is being loaded into it; where the server dies,
+ * shared_store_restore removes such a store and says so in the log (STATUS_NOT_FOUND). Not is_loading: the load is whole, and
+ * the store is kept from now on. Only the master, before it forks whoever loads, and when that one is gone but nobody is
+ * served yet. */
+void shared_store_mark_loading(struct store *store, bool is_loading);
 
 /* The sentence that goes with the last failed shared_store_create, _restore or _attach of this process. */
 const char *shared_store_reason(void);

@@ -42,6 +42,7 @@ enum status engine_create(const struct engine_options *options, struct engine **
 /* What a restart found. */
 struct engine_restart {
     bool was_clean;            /* its last server ended in order */
+    bool was_loading;          /* engine_attach only: it died while it loaded into it; engine_restore removes it */
     uint64_t keys;
     unsigned commits_finished; /* that were past their commit point when their process died */
     unsigned slots_drained;
@@ -77,6 +78,10 @@ unsigned engine_reserve_slots(struct engine *engine, unsigned slots);
 
 /* Notes that the server ends in order: all its processes are gone. Only the master, as its last act. */
 void engine_mark_clean(struct engine *engine);
+
+/* Notes that the new segment is being loaded, so that a restart discards it, or that it is loaded and may be kept. Only the
+ * master, while it serves nobody. */
+void engine_mark_loading(struct engine *engine, bool is_loading);
 
 /* Unmaps; the memory stays for other processes and, if named, for later ones. */
 void engine_detach(struct engine *engine);

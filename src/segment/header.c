@@ -111,6 +111,12 @@ bool file_header_is_copy(const struct file_header *found)
     return found->header.magic == SEGMENT_MAGIC && atomic_load(&found->header.is_clean) == SEGMENT_IS_COPY;
 }
 
+bool file_header_is_loading(const struct file_header *found)
+{
+    return found->header.magic == SEGMENT_MAGIC && found->header.format_version == SEGMENT_FORMAT_VERSION &&
+           atomic_load(&found->header.is_clean) == SEGMENT_IS_LOADING;
+}
+
 /* A segment, but of a build that lays memory out differently: both are named, for people look for the right program. */
 static enum status refuse_layout(const struct segment_header *header, uint64_t fingerprint,
                                  char reason[SEGMENT_REASON_BYTES])

@@ -41,6 +41,9 @@ bool file_header_is_unfinished(const struct file_header *found);
 /* Whether it is a copy into another size that did not come into its place. */
 bool file_header_is_copy(const struct file_header *found);
 
+/* Whether its server died while it loaded a file into it, before anybody was served from it. */
+bool file_header_is_loading(const struct file_header *found);
+
 /* STATUS_OK: a segment of this build that may be mapped. STATUS_DENIED and a sentence otherwise; see segment_attach. */
 enum status file_header_check(const struct file_header *found, uint64_t fingerprint, char reason[SEGMENT_REASON_BYTES]);
 

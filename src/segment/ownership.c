@@ -204,6 +204,19 @@ static bool is_copy(int descriptor)
     return file_header_read(descriptor, &found) && file_header_is_copy(&found);
 }
 
+static bool is_loading(int descriptor)
+{
+    struct file_header found;
+
+    return file_header_read(descriptor, &found) && file_header_is_loading(&found);
+}
+
+/* Nobody was ever served from it. */
+static bool is_of_no_use(int descriptor)
+{
+    return is_unfinished(descriptor) || is_loading(descriptor);
+}
+
 static enum status discard_unfinished(const struct segment_names *names, int descriptor,
                                       char reason[SEGMENT_REASON_BYTES])
 {
@@ -213,8 +226,12 @@ static enum status discard_unfinished(const struct segment_names *names, int des
         error = name_remove(names->keep, descriptor);
     if (error != 0)
         return segment_refuse(reason, STATUS_INTERNAL, "cannot remove a segment that was never finished", error);
-    diagnostic_warning("%s holds nothing (the start that made it died before it was whole, or it was emptied): removed",
-                       names->path);
+    if (is_loading(descriptor))
+        diagnostic_warning("%s holds a part of a file only: the load into it was interrupted, as its server died; removed",
+                           names->path);
+    else
+        diagnostic_warning("%s holds nothing (the start that made it died before it was whole, or it was emptied): removed",
+                           names->path);
     return segment_refuse(reason, STATUS_NOT_FOUND, "the segment was never finished", 0);
 }
 
@@ -224,7 +241,7 @@ static enum status keep_link(const struct segment_names *names, const struct own
 {
     int error = 0;
 
-    if (files->kept >= 0 && !is_unfinished(files->kept) && !is_copy(files->kept)) {
+    if (files->kept >= 0 && !is_of_no_use(files->kept) && !is_copy(files->kept)) {
         (void)snprintf(reason, SEGMENT_REASON_BYTES,
                        "there are two segments of that name, %s and %s, which an earlier server had when its name was given "
                        "to the first: remove the one that is not wanted",
@@ -246,7 +263,7 @@ static enum status names_settle(const struct segment_names *names, struct owned_
     enum status status;
     int error;
 
-    if (is_unfinished(files->named)) {
+    if (is_of_no_use(files->named)) {
         status = discard_unfinished(names, files->named, reason);
         if (files->kept < 0 || status != STATUS_NOT_FOUND)
             return status;

@@ -33,8 +33,8 @@ enum status ownership_take(const struct segment_names *names, struct owned_files
 /* Gives up what was owned and is not needed. */
 void ownership_drop(struct owned_files *files);
 
-/* The same, and then, for a take-over: a file that was never finished goes, and both names lead to the segment's file.
- * STATUS_NOT_FOUND: there is none, or no more. */
+/* The same, and then, for a take-over: a file that was never finished, or never wholly loaded, goes, and both names lead to the
+ * segment's file. STATUS_NOT_FOUND: there is none, or no more. */
 enum status ownership_take_over(const struct segment_names *names, int *descriptor, char reason[SEGMENT_REASON_BYTES]);
 
 #endif

@@ -39,6 +39,11 @@ static int copy_examine(const struct shared_store_options *options)
         shared_store_destroy(store);
         return 1;
     }
+    if (restart.was_loading) {
+        printf("valid: yes, but the load into it was interrupted at %" PRIu64 " keys: a restart removes it\n", restart.keys);
+        shared_store_destroy(store);
+        return 0;
+    }
     printf("valid: yes; a restart finds %" PRIu64 " keys, finishes %u commits and ends %u sessions of the dead\n",
            restart.keys, restart.commits_finished, restart.sessions_ended);
     shared_store_destroy(store);

@@ -7,6 +7,7 @@
 #include "master_internal.h"
 #include "platform/clock.h"
 #include "platform/diagnostic.h"
+#include "store/shared_store.h"
 
 static void go_on(struct master *master);
 static void load(struct master *master);
@@ -45,6 +46,8 @@ bool master_has_children(const struct master *master)
 static void load(struct master *master)
 {
     master->phase = MASTER_LOADING;
+    if (master->inheritance.has_new_store)
+        shared_store_mark_loading(master->inheritance.store, true);
     if (!loader_begin(&master->loader, &master->inheritance)) {
         master->has_failed_to_load = true;
         master_stop(master, MASTER_FAILED);

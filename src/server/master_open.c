@@ -83,12 +83,14 @@ close_events:
 void master_close(struct master *master)
 {
     struct inheritance *inheritance = &master->inheritance;
+    bool is_half_loaded = master->has_failed_to_load && inheritance->has_new_store;
 
     pool_destroy(master->pool);
     scoreboard_destroy(&inheritance->scoreboard);
-    if (!master->has_killed)
+    /* Of a part of a file nobody may find that its server ended in order, even if this one dies before it is removed. */
+    if (!master->has_killed && !is_half_loaded)
         shared_store_mark_clean(inheritance->store);
-    if (inheritance->config->is_discard || (master->has_failed_to_load && inheritance->has_new_store))
+    if (inheritance->config->is_discard || is_half_loaded)
         shared_store_unlink(inheritance->store);
     else if (!names_leave(inheritance))
         master->exit_status = MASTER_FAILED;

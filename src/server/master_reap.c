@@ -47,6 +47,8 @@ static bool loader_has_ended(struct master *master, pid_t pid, int status)
     if (end == LOADER_DIED)
         tell_end("The loader", pid, status);
     master->has_failed_to_load = end != LOADER_DONE;
+    if (end == LOADER_DONE && master->inheritance.has_new_store)
+        shared_store_mark_loading(master->inheritance.store, false);
     if (master->phase != MASTER_LOADING)
         return true;
     if (end == LOADER_DONE)

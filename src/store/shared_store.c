@@ -296,6 +296,7 @@ static struct shared_store_restart restart_of(const struct engine_restart *repor
 {
     struct shared_store_restart restart = {
         .was_clean = report->was_clean,
+        .was_loading = report->was_loading,
         .was_resized = report->was_resized,
         .keys = report->keys,
         .commits_finished = report->commits_finished,
@@ -361,6 +362,11 @@ enum status shared_store_replace(struct store *store, const struct segment *old)
 void shared_store_mark_clean(struct store *store)
 {
     engine_mark_clean(shared(store)->engine);
+}
+
+void shared_store_mark_loading(struct store *store, bool is_loading)
+{
+    engine_mark_loading(shared(store)->engine, is_loading);
 }
 
 const char *shared_store_reason(void)

@@ -94,6 +94,7 @@ enum status engine_attach(const struct engine_options *options, enum segment_acc
     if (status != STATUS_OK)
         goto free_engine;
     report->was_clean = atomic_load(&engine->segment->header->is_clean) == 1;
+    report->was_loading = atomic_load(&engine->segment->header->is_clean) == SEGMENT_IS_LOADING;
     status = table_attach(&engine->table, engine->segment) ? STATUS_OK : refuse(reason, "its table's root is damaged");
     if (status == STATUS_OK && access != SEGMENT_AS_IT_LIES)
         status = repair(engine, report, reason);
@@ -117,6 +118,11 @@ free_engine:
 void engine_mark_clean(struct engine *engine)
 {
     atomic_store(&engine->segment->header->is_clean, 1);
+}
+
+void engine_mark_loading(struct engine *engine, bool is_loading)
+{
+    atomic_store(&engine->segment->header->is_clean, is_loading ? SEGMENT_IS_LOADING : 0);
 }
 
 /* --- copying --- */

@@ -191,6 +191,64 @@ Test(loader, that_is_killed_leaves_what_was_there)
     (void)unlink(path);
 }
 
+static bool is_partly_loaded(const struct server *server)
+{
+    struct segment_file file = segment_file_map(server);
+    bool is_partly;
+
+    is_partly = atomic_load(&segment_file_header(&file)->clock) > 1000;
+    segment_file_unmap(&file);
+    return is_partly;
+}
+
+/* Kills the master in the middle of a load into a new segment, when pairs are in it. False: the loader was too quick. */
+static bool try_to_kill_a_master_that_loads(struct server *server, const char *name, const char *path)
+{
+    bool is_killed_in_time;
+
+    *server = (struct server){.log = log_file()};
+    (void)snprintf(server->name, sizeof server->name, "%s", name);
+    server->process = server_launch(server->log, (const char *const[]){"--name", name, "--port", "0", "--memory", "128m",
+                                                                       "--load", path, NULL});
+    eventually(server_child_named(server, "hauskv-loader") != 0 || server_has_said(server, "Loaded"));
+    eventually(is_partly_loaded(server));
+    server_kill_all(server);
+    is_killed_in_time = !server_has_said(server, "Loaded");
+    if (!is_killed_in_time)
+        server_unlink_segment(server);
+    server_forget(server);
+    return is_killed_in_time;
+}
+
+/* Nobody was served from it, and a part of a file must not pass for all of it. */
+Test(loader, whose_master_is_killed_leaves_nothing_that_is_served)
+{
+    struct server server;
+    struct client client;
+    struct run run;
+    char name[SERVER_NAME_BYTES];
+    char path[128];
+
+    own_name(name);
+    write_pairs(path, sizeof path);
+    eventually(try_to_kill_a_master_that_loads(&server, name, path));
+    run = server_run("--inspect", name);
+    cr_assert_eq(run.exit_status, 0);
+    cr_expect_not_null(strstr(run.output.data, "the load into it was interrupted at "), "%s", run.output.data);
+    cr_assert_null(strstr(run.output.data, "\nkeys: 0\n"), "%s", run.output.data);
+    run_deinit(&run);
+
+    server_start(&server, "--name", name);
+
+    client_connect(&client, &server);
+    client_expect(&client, "COUNT", REPLY_NUMBER("0"));
+    client_close(&client);
+    expect_said(&server, "the load into it was interrupted");
+    server_stop(&server);
+    cr_assert_not(server_has_segment(&server));
+    (void)unlink(path);
+}
+
 /* --- memory pressure --- */
 
 static long number_of(pid_t process, const char *file, const char *field)

@@ -359,6 +359,60 @@ Test(ownership, file_that_was_never_finished_is_in_nobodys_way)
     assert_begins_anew();
 }
 
+/* Whichever name leads to it; it holds something, but nobody was served from it. */
+static void leave_half_loaded_segment(void)
+{
+    segment = a_segment();
+    atomic_store(&segment->header->clock, CONTENT + 1);
+    atomic_store(&segment->header->is_clean, SEGMENT_IS_LOADING);
+    segment_detach(segment);
+}
+
+Test(ownership, segment_whose_load_was_interrupted_is_in_nobodys_way)
+{
+    leave_half_loaded_segment();
+    assert_begins_anew();
+    leave_half_loaded_segment();
+    cr_assert_eq(unlink(name_path), 0);
+    assert_begins_anew();
+}
+
+Test(ownership, segment_whose_load_was_interrupted_gives_way_to_the_one_of_the_second_name)
+{
+    segment = a_segment();
+    segment_detach(segment);
+    cr_assert_eq(unlink(name_path), 0);
+    cr_assert_eq(rename(keep_path, passing_path), 0);
+    leave_half_loaded_segment();
+    cr_assert_eq(rename(passing_path, keep_path), 0);
+
+    assert_taken_over_with_its_data();
+}
+
+Test(ownership, segment_whose_load_was_interrupted_leaves_the_second_name_to_the_one_of_the_first)
+{
+    leave_half_loaded_segment();
+    cr_assert_eq(unlink(name_path), 0);
+    cr_assert_eq(rename(keep_path, passing_path), 0);
+    segment = a_segment();
+    segment_detach(segment);
+    cr_assert_eq(rename(passing_path, keep_path), 0);
+
+    assert_taken_over_with_its_data();
+}
+
+/* There, that word may mean something else. */
+Test(ownership, segment_of_another_format_is_kept_though_it_seems_half_loaded)
+{
+    segment = a_segment();
+    atomic_store(&segment->header->is_clean, SEGMENT_IS_LOADING);
+    segment->header->format_version++;
+    segment_detach(segment);
+    assert_refused("format");
+    cr_assert(exists(name_path));
+    cr_assert_eq(unlink(name_path), 0);
+}
+
 Test(ownership, file_without_a_magic_that_may_hold_something_is_kept)
 {
     struct segment_header header = {.magic = 0};
