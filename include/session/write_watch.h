@@ -3,7 +3,7 @@
  * A client is late when it has taken less than WRITE_WATCH_BYTES of what waits for
  * it since the time-out began to run; with so many bytes it begins to run again.
  * (When all is taken nobody waits any more.) So a client that reads slowly is served
- * as long as it keeps to that rate, 1 kB/s with the default of 60 s, and what waits
+ * as long as it keeps to that rate, 0.5 kB/s with the default of 60 s, and what waits
  * for one that reads just fast enough is gone in a bounded time. A byte now and then
  * is not enough to keep memory and a worker for ever.
  *
@@ -17,7 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WRITE_WATCH_BYTES ((int64_t)64 << 10)
+/* Below what the loopback acknowledges at once, a segment of 65,483 bytes: each of those is a step. */
+#define WRITE_WATCH_BYTES ((int64_t)32 << 10)
 
 /* Below the time after which the master kills a worker that does not stop. */
 #define WRITE_WATCH_STOP_MS 1000u

@@ -105,6 +105,7 @@ void telnet_take(struct telnet *telnet, struct line_reader *reader, struct buffe
     case TELNET_SKIPPING_COMMAND:
         /* What is no end of it ends it all the same, by a mistake of the client. */
         telnet->raw_begin += byte == IAC || byte == COMMAND_SE;
+        telnet->skipped++;
         telnet->state = byte == IAC ? TELNET_SKIPPING : byte == COMMAND_SE ? TELNET_TEXT : TELNET_COMMAND;
         break;
     }
@@ -184,11 +185,11 @@ static enum telnet_state skip(struct telnet *telnet, struct line_reader *reader)
 {
     unsigned char byte = reader->buffer.data[telnet->raw_begin];
 
-    if (byte == IAC) {
+    if (byte == IAC && telnet->skipped < TELNET_SKIP_MAX) {
         telnet->raw_begin++;
         return TELNET_SKIPPING_COMMAND;
     }
-    if (telnet->skipped == TELNET_SKIP_MAX) {
+    if (telnet->skipped >= TELNET_SKIP_MAX) {
         hand_over_iac(telnet, reader);
         return TELNET_TEXT;
     }

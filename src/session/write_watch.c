@@ -28,6 +28,14 @@ static void note_progress(struct write_watch *watch, const struct write_look *lo
     watch->taken = look->taken;
 }
 
+/* The shorter time-out begins with the stop: what was no pause too long before is none now. */
+static void note_stop(struct write_watch *watch, const struct write_look *look)
+{
+    watch->stopped_ms = look->now_ms;
+    watch->since_ms = look->now_ms;
+    watch->taken = look->taken;
+}
+
 /* 0: none. */
 static unsigned limit_of(const struct write_look *look)
 {
@@ -44,7 +52,7 @@ int write_watch_left_ms(struct write_watch *watch, const struct write_look *look
 
     note_progress(watch, look);
     if (look->is_stopping && watch->stopped_ms == 0)
-        watch->stopped_ms = look->now_ms;
+        note_stop(watch, look);
     if (limit_ms != 0) {
         left_ms = left_of(limit_ms, watch->since_ms, look->now_ms);
         pause_ms = smaller(pause_ms, limit_ms / LOOKS + 1);

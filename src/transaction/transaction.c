@@ -507,6 +507,33 @@ static struct commit_write commit_write_of(const struct participant *participant
     };
 }
 
+/* What a COMMIT that waits for a key is asked, besides what its connection says. */
+struct commit_patience {
+    const struct participant *participant;
+    const struct transaction *transaction;
+    const struct waiter *waiter;
+};
+
+/* It pins while it waits, so its snapshot may be what others need to go. */
+static bool commit_goes_on(void *context)
+{
+    const struct commit_patience *patience = context;
+
+    return waiter_goes_on(patience->waiter) && !has_ended_snapshot(patience->participant, patience->transaction);
+}
+
+/* A COMMIT whose wait ended because its snapshot was needed has expired like any other that is told between two commands. */
+static enum status commit_outcome(struct participant *participant, unsigned number, enum status status)
+{
+    const struct transaction *transaction = transaction_of(participant, number);
+
+    if (status != STATUS_LOCK_TIMEOUT || !has_ended_snapshot(participant, transaction))
+        return status;
+    participant->has_ended_snapshot = true;
+    atomic_store(&slot_of(participant, number)->state, state_word(transaction->state_word >> 2, TRANSACTION_EXPIRED));
+    return STATUS_TIMEOUT;
+}
+
 static enum status log_commit(struct participant *participant, unsigned number)
 {
     const struct transaction *transaction = transaction_of(participant, number);
@@ -517,6 +544,9 @@ static enum status log_commit(struct participant *participant, unsigned number)
 
     if (log_writes != NULL && writes != NULL) {
         bool validates = transaction->isolation == ISOLATION_SERIALIZABLE;
+        struct key_lock_owner owner = key_lock_owner_of(participant, number);
+        struct commit_patience patience = {participant, transaction, owner.waiter};
+        const struct waiter waiter = {commit_goes_on, &patience};
         struct commit_request request = {
             .writes = writes,
             .count = count,
@@ -524,14 +554,14 @@ static enum status log_commit(struct participant *participant, unsigned number)
             .reads = validates ? &transaction->reads : NULL,
             .scanned_shards = validates ? transaction->scanned_shards : 0,
             .snapshot = transaction->snapshot,
-            .owner = key_lock_owner_of(participant, number),
+            .owner = {owner.slot, owner.transaction, &waiter},
             .owns_its_keys = transaction->isolation == ISOLATION_LOCKING,
         };
 
         transaction_log_sorted(&transaction->log, participant->engine->segment, log_writes);
         for (size_t i = 0; i < count; i++)
             writes[i] = commit_write_of(participant, &log_writes[i]);
-        status = commit_run(participant, &request);
+        status = commit_outcome(participant, number, commit_run(participant, &request));
     }
     free(log_writes);
     free(writes);

@@ -72,3 +72,45 @@ Test(old_snapshot, is_ended_when_others_need_what_it_holds_back)
     server_expect_unharmed(&server, 0);
     server_stop(&server);
 }
+
+/* It does not come between two commands, where the others of its kind are told. */
+Test(old_snapshot, is_ended_where_its_commit_waits_for_a_key)
+{
+    const char *reply = NULL;
+    struct text line = {0};
+    struct server server;
+    struct client holder;
+    struct client reader;
+    struct client writer;
+
+    compose_put(&line);
+    server_start(&server, "--memory", "8m", "--snapshot-timeout", "300ms", "--lock-timeout", "0");
+    client_connect(&holder, &server);
+    client_connect(&reader, &server);
+    client_connect(&writer, &server);
+    client_expect(&writer, "PUT small v", REPLY_OK);
+    client_expect(&holder, "START LOCKING", REPLY_OK);
+    client_expect(&holder, "PUT held h", REPLY_OK);
+    client_expect(&reader, "START", REPLY_OK);
+    client_expect(&reader, "GET small", REPLY_VALUE("v"));
+    client_expect(&reader, "PUT held r", REPLY_OK);
+    client_send_text(&reader, "COMMIT\n");
+
+    for (bool is_late = true; is_late; reply = client_read_line_within(&reader, 10, &is_late))
+        (void)overwrites(&writer, &line);
+
+    cr_assert_not_null(reply);
+    cr_assert_not_null(strstr(reply, "(--snapshot-timeout)"), "%s", reply);
+    for (unsigned i = 0; i < 100; i++)
+        cr_assert(overwrites(&writer, &line), "overwrite %u", i);
+    server_expect_said(&server, "ended a transaction: its snapshot was older than 300 ms");
+    client_expect(&reader, "GET small", REPLY_VALUE("v"));
+    client_expect(&holder, "COMMIT", REPLY_OK);
+    client_expect(&reader, "GET held", REPLY_VALUE("h"));
+    client_close(&holder);
+    client_close(&reader);
+    client_close(&writer);
+    text_deinit(&line);
+    server_expect_unharmed(&server, 0);
+    server_stop(&server);
+}

@@ -105,6 +105,17 @@ Test(write_watch, a_server_that_stops_waits_a_second)
     cr_assert_eq(late_after_ms(0), 300);
 }
 
+/* Whoever had paused for a while within the time-out gets the whole second. */
+Test(write_watch, a_stop_begins_the_wait_anew)
+{
+    begin(60000);
+    (void)write_watch_left_ms(&watch, &look);
+    look.now_ms += 59000;
+    cr_assert_gt(write_watch_left_ms(&watch, &look), 0);
+    look.is_stopping = true;
+    cr_assert_eq(late_after_ms(0), 59000 + WRITE_WATCH_STOP_MS);
+}
+
 Test(write_watch, a_server_that_stops_waits_for_a_slow_reader_no_longer_than_it_may)
 {
     begin(60000);
