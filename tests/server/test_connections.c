@@ -119,7 +119,7 @@ Test(connections, client_that_does_not_read_is_closed_and_holds_nobody_up)
         (void)client_send_without_reading(&greedy, bytes_from(get, sizeof get - 1), 0);
     client_expect(&other, "PING", PONG);
 
-    server_expect_said(&server, "closed: the client took less than 64 KiB of its replies in 1000 ms (--write-timeout)");
+    server_expect_said(&server, "closed: the client took less than 32 KiB of its replies in 1000 ms (--write-timeout)");
     eventually(client_statistic(&other, "connections.open") == 1);
     client_close(&greedy);
     client_close(&other);
